@@ -1,0 +1,1 @@
+"""All vendor knowledge, one folder per vendor."""

@@ -1,0 +1,1 @@
+"""The measured claims of the README, each by one command that prints JSON."""

@@ -1,0 +1,1 @@
+"""Data: StructureDefinitions of the canonical model and their examples."""

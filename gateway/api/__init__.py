@@ -1,0 +1,1 @@
+"""FastAPI routers: they parse, call the pipeline, and answer."""

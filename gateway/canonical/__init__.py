@@ -1,0 +1,1 @@
+"""Pure rooms: the canonical model, the claim builder, code systems, AuditEvent shapes and the error tree."""

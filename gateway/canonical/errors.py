@@ -1,0 +1,229 @@
+"""The error tree. The class alone decides about retry.
+
+GatewayError
+|- MappingError, ClaimInvalid, UnsupportedElement         never retried: hold, with the element path
+|- AdapterError (vendor, operation, closed ErrorCode, vendor_code, scrubbed text)
+|  |- CredentialsRejected, PermissionMissing              stop the connection, alert (accounts get locked)
+|  |- RateLimited(retry_after)                            later; not a failure
+|  |- VendorUnavailable                                   surely not accepted: back off with jitter
+|  |- OutcomeUnknown                                      maybe accepted: only after find_submission
+|  |- DuplicateClaim, ClaimRejected, UnexpectedResponse, UnsupportedOperation
+|- NotificationError (NotificationRejected 401, NotificationMalformed 400)
+|- StoreError (FencingLost)
+ConfigurationError   not a GatewayError: stops the start
+
+No message of any class may contain PHI: messages name elements, codes and remedies, never values of a patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import ClassVar
+
+from gateway.canonical.findings import Finding, error
+
+
+class Retry(StrEnum):
+    """What the queue does with a job that ended in an error."""
+
+    NEVER = "never"  # hold the work for a person
+    LATER = "later"  # wait as told; does not count as a failure
+    BACKOFF = "backoff"  # surely not accepted: try again with jittered back-off
+    LOOK_FIRST = "look_first"  # maybe accepted: ask the vendor before anything is sent again
+    STOP = "stop"  # stop the whole connection until a person acts
+
+
+class ErrorCode(StrEnum):
+    """The closed list of vendor error meanings; every adapter maps its vendor's codes onto it in one table."""
+
+    CREDENTIALS = "credentials"
+    PERMISSION = "permission"
+    THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
+    TIMEOUT = "timeout"
+    UNEXPECTED_RESPONSE = "unexpected_response"
+    UNSUPPORTED = "unsupported"
+    NOT_FOUND = "not_found"
+    DUPLICATE = "duplicate"
+    PATIENT_INVALID = "patient_invalid"
+    PATIENT_AMBIGUOUS = "patient_ambiguous"
+    SUBSCRIBER_NOT_FOUND = "subscriber_not_found"
+    COVERAGE_MISSING = "coverage_missing"
+    COVERAGE_INACTIVE = "coverage_inactive"
+    COVERAGE_MISMATCH = "coverage_mismatch"
+    PAYER_UNKNOWN = "payer_unknown"
+    PROVIDER_NOT_FOUND = "provider_not_found"
+    LOCATION_NOT_FOUND = "location_not_found"
+    PLACE_OF_SERVICE_INVALID = "place_of_service_invalid"
+    INVALID_DIAGNOSIS = "invalid_diagnosis"
+    INVALID_PROCEDURE = "invalid_procedure"
+    INVALID_MODIFIER = "invalid_modifier"
+    INVALID_DATE = "invalid_date"
+    INVALID_AMOUNT = "invalid_amount"
+    MISSING_PRIOR_AUTHORIZATION = "missing_prior_authorization"
+    MISSING_ELEMENT = "missing_element"
+    OTHER = "other"
+
+
+class GatewayError(Exception):
+    """Anything the gateway expects to go wrong."""
+
+    retry: ClassVar[Retry] = Retry.NEVER
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What a biller is shown; at least one, each with its element path."""
+        return (error(type(self).__name__, "Encounter", str(self)),)
+
+
+class _ElementError(GatewayError):
+    def __init__(self, expression: str, message: str, fix: str = "", *, edit: str = "") -> None:
+        super().__init__(f"{expression}: {message}")
+        self._findings = (error(edit or type(self).edit, expression, message, fix),)
+
+    edit: ClassVar[str] = "element"
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self._findings
+
+
+class MappingError(_ElementError):
+    """The EHR's data cannot be made canonical; names the FHIRPath of the element and the remedy."""
+
+    edit = "mapping"
+
+
+class UnsupportedElement(_ElementError):
+    """The billing vendor cannot carry an element that the claim holds; nothing is dropped silently."""
+
+    edit = "unsupported-element"
+
+
+class ClaimInvalid(GatewayError):
+    """The gateway's own checks failed; holds every finding at once."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("; ".join(f"{f.expression}: {f.edit}" for f in findings))
+        self._findings = tuple(findings)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self._findings
+
+
+class AdapterError(GatewayError):
+    """A vendor said no, or nothing; `text` has been scrubbed of secrets and patient values."""
+
+    default_code: ClassVar[ErrorCode] = ErrorCode.OTHER
+
+    def __init__(
+        self,
+        vendor: str,
+        operation: str,
+        text: str,
+        *,
+        code: ErrorCode | None = None,
+        vendor_code: str | None = None,
+        findings: Sequence[Finding] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        self.vendor, self.operation, self.text = vendor, operation, text
+        self.code = code or self.default_code
+        self.vendor_code = vendor_code
+        self.retry_after = retry_after
+        self._findings = tuple(findings)
+        super().__init__(f"{vendor} {operation}: {self.code.value}: {text}")
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self._findings or (error(self.code.value, "Claim", self.text),)
+
+
+class CredentialsRejected(AdapterError):
+    """The vendor does not accept the connection's credentials; retrying could lock the account."""
+
+    retry = Retry.STOP
+    default_code = ErrorCode.CREDENTIALS
+
+
+class PermissionMissing(AdapterError):
+    """The credentials are good but lack a permission or scope."""
+
+    retry = Retry.STOP
+    default_code = ErrorCode.PERMISSION
+
+
+class RateLimited(AdapterError):
+    """The vendor asks to come back later; `retry_after` is in seconds when the vendor gave it."""
+
+    retry = Retry.LATER
+    default_code = ErrorCode.THROTTLED
+
+
+class VendorUnavailable(AdapterError):
+    """The request was surely not accepted: connection refused, or any failure of a read."""
+
+    retry = Retry.BACKOFF
+    default_code = ErrorCode.UNAVAILABLE
+
+
+class OutcomeUnknown(AdapterError):
+    """The request may have been accepted: time-out, reset or 5xx after a claim was sent."""
+
+    retry = Retry.LOOK_FIRST
+    default_code = ErrorCode.TIMEOUT
+
+
+class DuplicateClaim(AdapterError):
+    """The vendor already has this claim."""
+
+    retry = Retry.LOOK_FIRST
+    default_code = ErrorCode.DUPLICATE
+
+
+class ClaimRejected(AdapterError):
+    """A business refusal with findings; the same claim is never sent again."""
+
+
+class UnexpectedResponse(AdapterError):
+    """The vendor's answer to a read cannot be understood."""
+
+    default_code = ErrorCode.UNEXPECTED_RESPONSE
+
+
+class UnsupportedOperation(AdapterError):
+    """A verb whose capability the adapter does not declare."""
+
+    default_code = ErrorCode.UNSUPPORTED
+
+
+class NotificationError(GatewayError):
+    """An incoming notification that is not acted upon."""
+
+
+class NotificationRejected(NotificationError):
+    """The signature or token is wrong or replayed: HTTP 401, nothing parsed."""
+
+
+class NotificationMalformed(NotificationError):
+    """The body cannot be understood: HTTP 400."""
+
+
+class StoreError(GatewayError):
+    """Postgres is away or refused a statement; the work is repeated."""
+
+    retry = Retry.BACKOFF
+
+
+class FencingLost(StoreError):
+    """This worker no longer owns the job; another one has taken it over and this result is dropped."""
+
+
+class ConfigurationError(Exception):
+    """The configuration is wrong: says which file, which key and what to do; stops the start with exit status 2."""
+
+    def __init__(self, where: str, problem: str, remedy: str = "") -> None:
+        self.where, self.problem, self.remedy = where, problem, remedy
+        super().__init__(f"{where}: {problem}" + (f" Remedy: {remedy}" if remedy else ""))

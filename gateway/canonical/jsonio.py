@@ -1,0 +1,35 @@
+"""JSON in and out without loss: 105.00 stays 105.00, as FHIR asks of decimals (R4 section 2.24.0.1)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_sorted_encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
+
+
+class NotJson(ValueError):
+    """The bytes are not JSON; the text names the byte position, never the content."""
+
+
+def loads(data: bytes | str) -> Any:
+    """Parse JSON; numbers with a fraction or exponent become `Decimal` with their scale kept."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        position = str(problem).rpartition("byte ")[2].rstrip(")") if "byte " in str(problem) else "?"
+        raise NotJson(f"not JSON (byte {position})") from None
+
+
+def dumps(value: Any) -> bytes:
+    """Compact UTF-8 JSON with `Decimal` written as numbers."""
+    return _encoder.encode(value)
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """The same JSON with sorted members: equal content gives equal bytes, for content hashes."""
+    return _sorted_encoder.encode(value)

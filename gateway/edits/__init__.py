@@ -1,0 +1,1 @@
+"""Pure claim edits: one small function per edit, each with its id."""

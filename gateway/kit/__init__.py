@@ -1,0 +1,1 @@
+"""What an adapter author imports; public and stable."""

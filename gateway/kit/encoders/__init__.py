@@ -1,0 +1,1 @@
+"""Wire syntaxes, without any vendor or claim knowledge."""

@@ -1,0 +1,71 @@
+"""The one HTTP client factory: pooled, bounded, with transport failures translated into the error tree."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from gateway.canonical.errors import AdapterError, ErrorCode, OutcomeUnknown, RateLimited, VendorUnavailable
+
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+
+
+def open_client(
+    *,
+    timeout_seconds: float = 30.0,
+    connect_seconds: float = 5.0,
+    max_connections: int = 16,
+    headers: dict[str, str] | None = None,
+) -> httpx.AsyncClient:
+    """One pooled client per vendor host. Certificates are always verified; redirects are never followed."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(verify=context, limits=limits),
+        timeout=httpx.Timeout(timeout_seconds, connect=connect_seconds),
+        headers=headers,
+        follow_redirects=False,
+    )
+
+
+@contextmanager
+def transport_errors(vendor: str, operation: str, *, may_have_saved: bool = False) -> Iterator[None]:
+    """Translate httpx's failures; `may_have_saved` marks the one request that creates the claim.
+
+    A connection that was never made surely saved nothing, whatever the request was.
+    """
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+        raise VendorUnavailable(vendor, operation, "no connection to the vendor could be made") from None
+    except httpx.TransportError as problem:
+        kind = "timed out" if isinstance(problem, httpx.TimeoutException) else "broke off"
+        failure: type[AdapterError] = OutcomeUnknown if may_have_saved else VendorUnavailable
+        raise failure(vendor, operation, f"the vendor's answer {kind}", code=ErrorCode.TIMEOUT) from None
+
+
+def retry_after_seconds(response: httpx.Response, default: float = 1.0, ceiling: float = 3600.0) -> float:
+    """The `Retry-After` header in seconds (both forms of RFC 9110 section 10.2.3), bounded."""
+    value = response.headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            seconds = default
+    return min(max(seconds, 0.0), ceiling)
+
+
+def rate_limited(vendor: str, operation: str, response: httpx.Response) -> RateLimited:
+    """The error for HTTP 429 (and 503 with Retry-After)."""
+    return RateLimited(
+        vendor, operation, "the vendor asks to come back later", retry_after=retry_after_seconds(response)
+    )

@@ -1,0 +1,93 @@
+"""What simulators share: fault injection and the control routes under `/_sim/`.
+
+A simulator is an ASGI app made by its `build(options)`. It enforces what the vendor enforces, keeps a ledger of what
+it holds, and can be told to fail. It is written from the vendor's documents, never from the adapter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class FaultKind(StrEnum):
+    """How a call fails. `*_after_save` happen when the vendor has already saved: the dangerous ones."""
+
+    HTTP_500 = "http_500"
+    HTTP_500_AFTER_SAVE = "http_500_after_save"
+    RESET = "reset"
+    RESET_AFTER_SAVE = "reset_after_save"
+    TIMEOUT = "timeout"
+    TIMEOUT_AFTER_SAVE = "timeout_after_save"
+    SAVE_AFTER_TIMEOUT = "save_after_timeout"
+    RATE_LIMIT = "rate_limit"
+    GARBAGE = "garbage"
+    UNAUTHORIZED = "unauthorized"
+
+
+@dataclass(slots=True)
+class FaultRule:
+    """Fail calls of an operation ("*" for any): each with `probability`, or the next `times` calls."""
+
+    operation: str
+    kind: FaultKind
+    probability: float = 1.0
+    times: int | None = None
+
+
+@dataclass(slots=True)
+class Faults:
+    """The seeded fault source of one simulator."""
+
+    seed: int = 0
+    rules: list[FaultRule] = field(default_factory=list)
+    injected: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def pick(self, operation: str) -> FaultKind | None:
+        """The fault of this call, or None."""
+        for rule in self.rules:
+            if rule.operation not in (operation, "*") or rule.times == 0:
+                continue
+            if self._random.random() < rule.probability:
+                if rule.times is not None:
+                    rule.times -= 1
+                self.injected[rule.kind.value] = self.injected.get(rule.kind.value, 0) + 1
+                return rule.kind
+        return None
+
+    def configure(self, body: dict[str, Any]) -> None:
+        """Replace the rules from the JSON of `POST /_sim/faults`: {"seed"?, "rules": [{operation, kind, ...}]}."""
+        self.rules = [FaultRule(**{**rule, "kind": FaultKind(rule["kind"])}) for rule in body.get("rules", [])]
+        if "seed" in body:
+            self._random = random.Random(int(body["seed"]))
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorOptions:
+    """How the sandbox starts a simulator. `pace` scales the vendor's rate gaps: 1.0 is the vendor's own, 0 is none.
+
+    `data` is whatever the vendor's simulator serves: a list of FHIR resources for an EHR, directory rows for billing.
+    `think_seconds` is waited before each answer.
+    """
+
+    base_url: str
+    seed: int = 0
+    pace: float = 1.0
+    think_seconds: float = 0.0
+    credentials: dict[str, str] = field(default_factory=dict)
+    data: Any = None
+
+
+class ConnectionReset(Exception):
+    """Raised inside a simulator to close the connection without an answer."""
+
+
+async def hang(seconds: float = 3600.0) -> None:
+    """Never answer, until the client goes away."""
+    await asyncio.sleep(seconds)

@@ -1,0 +1,1 @@
+"""Protocols only: what the pipeline asks of adapters and of the store."""

@@ -1,0 +1,1 @@
+"""Pure: the clinic's billing rules as data, and their evaluation."""

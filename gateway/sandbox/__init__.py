@@ -1,0 +1,1 @@
+"""The sandbox: simulators, a generator of clinic days, and the demo."""
