@@ -91,5 +91,6 @@ def codings(concept_: dict[str, Any] | None) -> list[dict[str, Any]]:
 def identifier(resource: dict[str, Any], system: str) -> str | None:
     """The value of a resource's first identifier of a system."""
     return next(
-        (i["value"] for i in resource.get("identifier") or [] if i.get("system") == system and i.get("value")), None
+        (i["value"] for i in resource.get("identifier") or [] if i.get("system") == system and i.get("value")),
+        None,
     )

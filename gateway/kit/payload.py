@@ -45,7 +45,19 @@ CLAIM_ELEMENTS: Mapping[str, str] = {
 """Every element of the canonical claim that a billing vendor may have to carry, with its X12 and CMS-1500 place."""
 
 _FRAME = frozenset(  # the resource's own frame: the same in every canonical claim, nothing to carry
-    {"resourceType", "id", "meta", "text", "status", "type", "use", "patient", "created", "priority", "insurer"}
+    {
+        "resourceType",
+        "id",
+        "meta",
+        "text",
+        "status",
+        "type",
+        "use",
+        "patient",
+        "created",
+        "priority",
+        "insurer",
+    }
 )
 _ITEM_NAMES = {
     "servicedDate": "serviced",

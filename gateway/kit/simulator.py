@@ -38,7 +38,7 @@ class FaultRule:
     times: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class Faults:
     """The seeded fault source of one simulator."""
 
@@ -82,6 +82,15 @@ class SimulatorOptions:
     think_seconds: float = 0.0
     credentials: dict[str, str] = field(default_factory=dict)
     data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConnection:
+    """How a clinic connects to a simulator: the `settings` of its connection in gateway.yaml, whose secrets are
+    `env:NAME` references, and the `secrets` to put in the environment under those names."""
+
+    settings: dict[str, Any]
+    secrets: dict[str, str] = field(default_factory=dict)
 
 
 class ConnectionReset(Exception):

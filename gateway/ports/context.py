@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
-from zoneinfo import ZoneInfo
+
+from gateway.canonical.clinic import ClinicFacts
 
 
 class Pacer(Protocol):
@@ -33,39 +33,6 @@ class Probe:
     ok: bool
     detail: str = ""
     remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BillingProvider:
-    """Who bills: box 33 of the CMS-1500. All values as text; the address is a FHIR Address."""
-
-    name: str
-    npi: str
-    tax_id: str
-    taxonomy: str = ""
-    phone: str = ""
-    address: dict[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ClinicFacts:
-    """What the clinic's configuration supplies because EHRs lack it.
-
-    `fee_schedule` gives the unit price in USD per CPT/HCPCS code; `payer_ids` the billing payer id per payer name
-    or EHR payer identifier; `place_of_service` the default POS code.
-    """
-
-    clinic_id: str
-    name: str
-    timezone: ZoneInfo
-    billing_provider: BillingProvider
-    place_of_service: str = "11"
-    fee_schedule: dict[str, Decimal] = field(default_factory=dict)
-    payer_ids: dict[str, str] = field(default_factory=dict)
-
-    def local_date(self, instant: datetime) -> date:
-        """The calendar date of an instant at the clinic: the date of service must not shift at midnight UTC."""
-        return instant.astimezone(self.timezone).date()
 
 
 def utc_now() -> datetime:

@@ -9,7 +9,13 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from gateway.canonical.models import EncounterBundle, EncounterRecord, EncounterRef, Notification, NotificationRequest
+from gateway.canonical.models import (
+    EncounterBundle,
+    EncounterRecord,
+    EncounterRef,
+    Notification,
+    NotificationRequest,
+)
 from gateway.ports.context import AdapterContext, Probe
 
 
