@@ -94,3 +94,8 @@ def identifier(resource: dict[str, Any], system: str) -> str | None:
         (i["value"] for i in resource.get("identifier") or [] if i.get("system") == system and i.get("value")),
         None,
     )
+
+
+def procedure_modifier_system(code: str) -> str:
+    """CPT lists the modifiers of two digits (and those of anaesthesia status P1-P6), HCPCS Level II the others."""
+    return CPT if re.fullmatch(r"\d\d|P[1-6]", code) else HCPCS

@@ -1,0 +1,51 @@
+"""Where EHRs notify: `/hooks/{clinic}/{connection}`, by POST, or by PUT of a resource below it (R4 rest-hook)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from gateway.api.outcomes import outcome
+from gateway.api.responses import fhir_response, refusal
+from gateway.canonical.errors import GatewayError
+from gateway.canonical.models import NotificationRequest
+from gateway.pipeline.context import Pipeline
+from gateway.pipeline.receive import receive
+
+
+def webhook_router(pipeline: Pipeline, max_body_bytes: int) -> APIRouter:
+    """The routes over one pipeline. A body is read only up to its bound."""
+    router = APIRouter()
+
+    @router.api_route("/hooks/{clinic_id}/{connection}", methods=["POST", "PUT"])
+    @router.api_route("/hooks/{clinic_id}/{connection}/{path:path}", methods=["POST", "PUT"])
+    async def notify(request: Request, clinic_id: str, connection: str, path: str = "") -> Response:
+        body = await _bounded_body(request, max_body_bytes)
+        if body is None:
+            return fhir_response(outcome("too-long", f"The body is larger than {max_body_bytes} bytes."), 413)
+        notification = NotificationRequest(
+            method=request.method,
+            path=path,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            query=dict(request.query_params),
+            body=body,
+            client_address=request.client.host if request.client else "",
+        )
+        try:
+            new = await receive(pipeline, clinic_id, connection, notification)
+        except KeyError:
+            return fhir_response(outcome("not-found", "There is no such connection; check the address."), 404)
+        except GatewayError as error:
+            return refusal(error)
+        return fhir_response(outcome("informational", f"{new} new", "information"), 202)
+
+    return router
+
+
+async def _bounded_body(request: Request, limit: int) -> bytes | None:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)

@@ -1,0 +1,166 @@
+"""The composition root: the only module that imports everything and wires it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from gateway.canonical.errors import StoreError
+from gateway.connections import OpenConnections, open_connections
+from gateway.pipeline.context import Pipeline, RetryPolicy
+from gateway.pipeline.receive import poll_key
+from gateway.pipeline.worker import Worker
+from gateway.ports.ehr import EhrCapability
+from gateway.ports.stores import JobKind, NewJob
+from gateway.settings import LoadedSettings
+from gateway.store.embedded import EmbeddedPostgres
+from gateway.store.migrate import migrate
+from gateway.store.postgres import PostgresStore
+from gateway.store.queue import WorkerSession
+
+log = logging.getLogger(__name__)
+
+SCHEDULE_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Gateway:
+    """An open gateway: its store, its connections and its pipeline."""
+
+    loaded: LoadedSettings
+    store: PostgresStore
+    session: WorkerSession
+    connections: OpenConnections
+    pipeline: Pipeline
+
+
+class Database:
+    """Gives connect arguments; with the embedded server it makes sure first that the server runs.
+
+    An embedded server dies with the process that owns it, and the next process that needs it starts it again. Linux ties
+    that to the thread which started it, hence a thread that lives as long as the process.
+    """
+
+    def __init__(self, loaded: LoadedSettings) -> None:
+        self._url = loaded.database_url
+        self._embedded = None if self._url else EmbeddedPostgres(loaded.directory, binaries=loaded.postgres_binaries)
+        self._keeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="postgres-keeper")
+
+    async def connect_arguments(self) -> dict[str, Any]:
+        """For `asyncpg.connect`."""
+        if self._embedded is None:
+            return {"dsn": self._url}
+        await asyncio.get_running_loop().run_in_executor(self._keeper, self._embedded.ensure)
+        return self._embedded.connect_arguments()
+
+    async def close(self) -> None:
+        """Stop the embedded server when this process owns it."""
+        if self._embedded is not None:
+            await asyncio.get_running_loop().run_in_executor(self._keeper, self._embedded.stop)
+        self._keeper.shutdown()
+
+
+@asynccontextmanager
+async def open_gateway(loaded: LoadedSettings) -> AsyncIterator[Gateway]:
+    """Open the store (migrated), the connections and the pipeline; close them again."""
+    database = Database(loaded)
+    store = PostgresStore(database.connect_arguments, max_connections=loaded.gateway.database.max_connections)
+    await migrate_database(store)
+    await store.open()
+    session = WorkerSession(store)
+    connections = open_connections(loaded, store, session.lock)
+    workers = loaded.gateway.workers
+    retry = RetryPolicy(workers.retry_base_seconds, workers.retry_cap_seconds, timedelta(hours=workers.give_up_hours))
+    clinics = {clinic_id: clinic.facts(clinic_id) for clinic_id, clinic in loaded.gateway.clinics.items()}
+    try:
+        yield Gateway(loaded, store, session, connections, Pipeline(store, clinics, connections, retry))
+    finally:
+        await connections.aclose()
+        await session.close()
+        await store.close()
+        await database.close()
+
+
+async def migrate_database(store: PostgresStore) -> list[int]:
+    """Apply the migrations that are missing."""
+    connection = await store.connect()
+    try:
+        return await migrate(connection)
+    finally:
+        await connection.close()
+
+
+def build_api(gateway: Gateway) -> Any:
+    """The ASGI application."""
+    from fastapi import FastAPI  # noqa: PLC0415  (a worker alone needs no web framework)
+
+    from gateway.api.health import health_router  # noqa: PLC0415
+    from gateway.api.webhooks import webhook_router  # noqa: PLC0415
+
+    app = FastAPI(title="FHIR billing gateway", docs_url=None, redoc_url=None)
+    app.include_router(webhook_router(gateway.pipeline, gateway.loaded.gateway.server.max_body_bytes))
+    app.include_router(health_router(gateway.store.check))
+    return app
+
+
+def build_worker(gateway: Gateway) -> Worker:
+    """The worker of this process."""
+    return Worker(gateway.pipeline, gateway.session, concurrency=gateway.loaded.gateway.workers.concurrency)
+
+
+async def run(loaded: LoadedSettings, *, api: bool, worker: bool) -> None:
+    """Run the API, the workers, or both in this process until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_gateway(loaded) as gateway:
+        tasks = [asyncio.create_task(_keep_schedule(gateway, stop))]
+        if api:
+            tasks.append(asyncio.create_task(_serve(gateway, stop)))
+        if worker:
+            tasks.append(asyncio.create_task(build_worker(gateway).run(stop)))
+        log.info("ready", extra={"api": api, "worker": worker})
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        await asyncio.gather(*tasks)
+
+
+async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
+    from gateway.api.server import serve  # noqa: PLC0415
+
+    settings = gateway.loaded.gateway.server
+    await serve(build_api(gateway), settings.host, settings.port, stop)
+
+
+async def _keep_schedule(gateway: Gateway, stop: asyncio.Event) -> None:
+    """Make sure that every feed has its poll job, and ask EHRs for notifications once at the start."""
+    first = True
+    while not stop.is_set():
+        try:
+            await _schedule(gateway, subscribe=first)
+            first = False
+        except StoreError as problem:
+            log.warning("store away", extra={"error": str(problem)})
+        try:
+            await asyncio.wait_for(stop.wait(), SCHEDULE_SECONDS if not first else 1.0)
+        except TimeoutError:
+            continue
+
+
+async def _schedule(gateway: Gateway, *, subscribe: bool) -> None:
+    for clinic_id, name in gateway.connections.ehr_connections():
+        capabilities = gateway.connections.ehr_info(clinic_id, name).capabilities
+        if EhrCapability.POLL in capabilities:
+            job = NewJob(JobKind.POLL, poll_key(name), {"connection": name}, priority=5)
+            await gateway.store.ensure_job(clinic_id, job)
+        if subscribe and EhrCapability.SUBSCRIBE in capabilities and gateway.connections.public_url:
+            job = NewJob(JobKind.SUBSCRIBE, f"subscribe:{name}", {"connection": name}, priority=1)
+            await gateway.store.ensure_job(clinic_id, job)

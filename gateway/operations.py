@@ -1,0 +1,157 @@
+"""What the operator's commands do: check, status, holds, recheck, resume, migrate, adapters."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gateway.app import Database, Gateway, migrate_database, open_gateway
+from gateway.canonical.audit_event import AuditEvent, Step
+from gateway.canonical.errors import ConfigurationError, StoreError
+from gateway.pipeline.receive import new_trace
+from gateway.ports.context import Probe, utc_now
+from gateway.ports.stores import JobKind, NewJob
+from gateway.registry import BILLING_GROUP, EHR_GROUP, adapter_names, load_adapter
+from gateway.settings import LoadedSettings
+from gateway.store.postgres import PostgresStore
+
+console = Console()
+
+
+async def migrate_now(loaded: LoadedSettings) -> list[int]:
+    """Apply missing migrations; returns their numbers."""
+    database = Database(loaded)
+    try:
+        return await migrate_database(PostgresStore(database.connect_arguments))
+    finally:
+        await database.close()
+
+
+async def check_now(loaded: LoadedSettings, as_json: bool) -> int:
+    """Try everything; exit status 0 when all works, 1 when something is to be fixed."""
+    try:
+        async with open_gateway(loaded) as gateway:
+            await gateway.session.open()
+            probes = {"database": [Probe("Postgres answers and is migrated", ok=True)], **await _probes(gateway)}
+    except (OSError, StoreError) as problem:
+        remedy = "Check GATEWAY_DATABASE_URL, or leave it empty to use the embedded server."
+        probes = {"database": [Probe("Postgres answers", ok=False, detail=type(problem).__name__, remedy=remedy)]}
+    _print_probes(probes, as_json)
+    return 0 if all(probe.ok for found in probes.values() for probe in found) else 1
+
+
+async def _probes(gateway: Gateway) -> dict[str, list[Probe]]:
+    connections = gateway.connections
+    probes: dict[str, list[Probe]] = {}
+    for clinic, name in connections.ehr_connections():
+        probes[f"{clinic} / {name} ({connections.ehr_info(clinic, name).title})"] = await connections.ehr(
+            clinic, name
+        ).probe()
+    for clinic, name in connections.billing_connections():
+        probes[f"{clinic} / {name} ({connections.billing_info(clinic, name).title})"] = await connections.billing(
+            clinic, name
+        ).probe()
+    return probes
+
+
+def _print_probes(probes: dict[str, list[Probe]], as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {"connection": link, "what": p.what, "ok": p.ok, "detail": p.detail, "remedy": p.remedy}
+            for link, found in probes.items()
+            for p in found
+        ]
+        _print_json({"ok": all(row["ok"] for row in rows), "probes": rows})
+        return
+    table = Table("connection", "what was tried", "", "detail and remedy", title="gateway check")
+    for link, found in probes.items():
+        for i, probe in enumerate(found):
+            mark = "[green]works[/]" if probe.ok else "[red]to fix[/]"
+            text = probe.detail if probe.ok else f"{probe.detail} {probe.remedy}".strip()
+            table.add_row(link if i == 0 else "", probe.what, mark, text)
+    console.print(table)
+
+
+async def show_status(loaded: LoadedSettings, as_json: bool) -> None:
+    """Print how each clinic stands."""
+    async with open_gateway(loaded) as gateway:
+        status = {clinic: await _status(gateway.store, clinic) for clinic in loaded.gateway.clinics}
+    if as_json:
+        _print_json(status)
+        return
+    for clinic, parts in status.items():
+        for title, rows in parts.items():
+            table = Table(*(rows[0] if rows else ("none",)), title=f"{clinic}: {title.replace('_', ' ')}")
+            for row in rows:
+                table.add_row(*(str(value) for value in row.values()))
+            console.print(table)
+
+
+async def _status(store: PostgresStore, clinic: str) -> dict[str, list[dict[str, Any]]]:
+    names = ("states", "queue", "dead_letters", "stopped")
+    return {name: await store.report(name, clinic) for name in names}
+
+
+async def show_holds(loaded: LoadedSettings, as_json: bool) -> None:
+    """Print the worklist."""
+    async with open_gateway(loaded) as gateway:
+        held = {clinic: await gateway.store.open_holds(clinic) for clinic in loaded.gateway.clinics}
+    if as_json:
+        _print_json(
+            {
+                c: [{**row, "findings": [f.as_json() for f in row["findings"]]} for row in rows]
+                for c, rows in held.items()
+            }
+        )
+        return
+    for clinic, rows in held.items():
+        table = Table("encounter", "element", "what is wrong", "what to do", title=f"{clinic}: {len(rows)} held")
+        for row in rows:
+            for i, finding in enumerate(row["findings"]):
+                encounter = row["encounter_id"] if i == 0 else ""
+                table.add_row(encounter, finding.expression, finding.message, finding.fix)
+        console.print(table)
+
+
+async def recheck_holds(loaded: LoadedSettings, encounter: str) -> int:
+    """Queue held encounters to be fetched and checked anew; returns how many."""
+    count = 0
+    async with open_gateway(loaded) as gateway:
+        for clinic in loaded.gateway.clinics:
+            for row in await gateway.store.open_holds(clinic):
+                if encounter in ("all", row["encounter_id"]):
+                    arguments = {"encounter_id": row["encounter_id"], "force": "1"}
+                    job = NewJob(JobKind.NORMALIZE, row["encounter_id"], arguments, new_trace())
+                    await gateway.store.ensure_job(clinic, job)
+                    count += 1
+    return count
+
+
+async def resume_connection(loaded: LoadedSettings, connection: str) -> None:
+    """Take the stop off a connection of that name in every clinic that has it."""
+    clinics = [c for c, s in loaded.gateway.clinics.items() if connection in (*s.ehr, *s.billing)]
+    if not clinics:
+        raise ConfigurationError(str(loaded.path), f"has no connection named {connection}.", "See `gateway check`.")
+    async with open_gateway(loaded) as gateway:
+        for clinic in clinics:
+            event = AuditEvent(Step.CONNECTION_RESUMED, utc_now(), clinic, new_trace(), target=connection)
+            async with gateway.store.unit_of_work(clinic) as unit:
+                await unit.resume_connection(connection)
+                await unit.commit(event)
+
+
+def show_adapters() -> None:
+    """Print the feature matrix from the fact sheets."""
+    table = Table("direction", "adapter", "system", "can", title="installed adapters")
+    for direction, group in (("ehr", EHR_GROUP), ("billing", BILLING_GROUP)):
+        for name in adapter_names(group):
+            info = load_adapter(group, name, "entry points")
+            table.add_row(direction, name, info.title, ", ".join(sorted(info.capabilities)))
+    console.print(table)
+
+
+def _print_json(value: Any) -> None:
+    console.print_json(json.dumps(value, default=str))

@@ -1,0 +1,44 @@
+"""Putting work on the worklist."""
+
+from __future__ import annotations
+
+from gateway.canonical.audit_event import Outcome, Step
+from gateway.canonical.errors import ErrorCode
+from gateway.canonical.findings import Finding
+from gateway.canonical.models import SubmissionState
+from gateway.pipeline.context import DONE, Next, Pipeline
+from gateway.ports.stores import EncounterState, Hold, Job
+
+
+async def hold_job(
+    pipeline: Pipeline,
+    job: Job,
+    step: str,
+    findings: tuple[Finding, ...],
+    *,
+    code: ErrorCode | str,
+    state: EncounterState = EncounterState.HELD,
+    submission: tuple[str, SubmissionState] | None = None,
+    patient: str | None = None,
+    target: str = "gateway",
+) -> Next:
+    """End a job with a hold that shows all findings; `submission` names one whose state changes with it."""
+    encounter_id = job.arguments["encounter_id"]
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.hold(Hold(encounter_id, step, findings, submission[0] if submission else None))
+        if submission:
+            await unit.set_submission_state(submission[0], submission[1], str(code))
+        if state is not EncounterState.HELD:
+            await unit.set_encounter_state(encounter_id, state)
+        await unit.finish(job)
+        event = pipeline.event(
+            Step.DISCLOSURE_FAILED if submission else Step.CLAIM_HELD,
+            job,
+            target=target,
+            patient=patient,
+            entities=(f"Encounter/{encounter_id}",),
+            outcome=Outcome.MINOR_FAILURE,
+            error_code=str(code),
+        )
+        await unit.commit(event)
+    return DONE

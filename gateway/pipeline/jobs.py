@@ -1,0 +1,152 @@
+"""Which step a job is, and what its failure means: the error's class alone decides about retry."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from datetime import timedelta
+
+from gateway.canonical.audit_event import AuditEvent, Outcome, Step
+from gateway.canonical.errors import AdapterError, FencingLost, GatewayError, Retry, StoreError
+from gateway.canonical.findings import Finding, error
+from gateway.canonical.models import ClaimBundle
+from gateway.pipeline.check import check
+from gateway.pipeline.context import DONE, Next, Pipeline
+from gateway.pipeline.holding import hold_job
+from gateway.pipeline.normalize import normalize
+from gateway.pipeline.poll import poll, subscribe
+from gateway.pipeline.route import route
+from gateway.pipeline.submit import submit
+from gateway.ports.stores import EncounterState, Hold, Job, JobKind
+
+log = logging.getLogger(__name__)
+
+STOPPED_RECHECK = timedelta(seconds=60)
+
+
+async def run_job(pipeline: Pipeline, job: Job, carried: ClaimBundle | None) -> Next:
+    """Run one step; its failure is settled in the queue. Raises only `StoreError`: then nothing was changed."""
+    try:
+        stopped = await _stopped_reason(pipeline, job)
+        if stopped is not None:
+            return await _postpone(pipeline, job, STOPPED_RECHECK, f"connection stopped: {stopped}", failed=False)
+        return await _step(pipeline, job, carried)
+    except FencingLost:
+        log.info("job taken over", extra={"job": job.id, "kind": job.kind.value})
+        return DONE
+    except StoreError:
+        raise
+    except GatewayError as failure:
+        return await _settle(pipeline, job, failure)
+    except Exception as bug:
+        return await _settle_bug(pipeline, job, bug)
+
+
+async def _step(pipeline: Pipeline, job: Job, carried: ClaimBundle | None) -> Next:
+    match job.kind:
+        case JobKind.NORMALIZE:
+            return await normalize(pipeline, job)
+        case JobKind.CHECK:
+            return await check(pipeline, job, carried)
+        case JobKind.ROUTE:
+            return await route(pipeline, job, carried)
+        case JobKind.SUBMIT:
+            return await submit(pipeline, job, carried)
+        case JobKind.POLL:
+            return await poll(pipeline, job)
+        case JobKind.SUBSCRIBE:
+            return await subscribe(pipeline, job)
+
+
+async def _connection_of(pipeline: Pipeline, job: Job) -> str | None:
+    """The vendor connection that a job's step calls, if any."""
+    if job.kind in (JobKind.POLL, JobKind.SUBSCRIBE):
+        return job.arguments["connection"]
+    if job.kind is JobKind.NORMALIZE:
+        row = await pipeline.store.encounter(job.clinic_id, job.arguments["encounter_id"])
+        return row.connection if row else None
+    if job.kind is JobKind.SUBMIT:
+        submission = await pipeline.store.submission(job.clinic_id, job.arguments["submission_id"])
+        return submission.connection if submission else None
+    return None
+
+
+async def _stopped_reason(pipeline: Pipeline, job: Job) -> str | None:
+    if not await pipeline.store.any_connection_stopped(job.clinic_id):
+        return None
+    connection = await _connection_of(pipeline, job)
+    return await pipeline.store.connection_stopped(job.clinic_id, connection) if connection else None
+
+
+async def _settle(pipeline: Pipeline, job: Job, failure: GatewayError) -> Next:
+    code = failure.code.value if isinstance(failure, AdapterError) else type(failure).__name__
+    match failure.retry:
+        case Retry.NEVER | Retry.LOOK_FIRST:
+            return await _give_up(pipeline, job, failure.findings, code)
+        case Retry.STOP:
+            return await _stop(pipeline, job, code)
+        case Retry.LATER:
+            seconds = failure.retry_after if isinstance(failure, AdapterError) and failure.retry_after else 1.0
+            return await _postpone(pipeline, job, timedelta(seconds=seconds), code, failed=False)
+        case Retry.BACKOFF:
+            if pipeline.now() - job.created_at > pipeline.retry.give_up_after:
+                return await _dead_letter(pipeline, job, code)
+            return await _postpone(pipeline, job, pipeline.retry.delay(job.attempts), code, failed=True)
+
+
+async def _settle_bug(pipeline: Pipeline, job: Job, bug: Exception) -> Next:
+    """Report where, never with which values: an exception's text may hold PHI."""
+    frames = [f"{f.filename.rpartition('/')[2]}:{f.lineno} {f.name}" for f in traceback.extract_tb(bug.__traceback__)]
+    log.error("defect", extra={"job": job.id, "kind": job.kind.value, "error": type(bug).__name__, "at": frames[-6:]})
+    if job.attempts + 1 < pipeline.retry.bug_attempts:
+        reason = f"defect: {type(bug).__name__}"
+        return await _postpone(pipeline, job, pipeline.retry.delay(job.attempts), reason, failed=True)
+    return await _dead_letter(pipeline, job, f"defect: {type(bug).__name__} at {frames[-1] if frames else '?'}")
+
+
+async def _give_up(pipeline: Pipeline, job: Job, findings: tuple[Finding, ...], code: str) -> Next:
+    if "encounter_id" in job.arguments:
+        return await hold_job(pipeline, job, job.kind.value, findings, code=code)
+    return await _postpone(pipeline, job, timedelta(seconds=pipeline.retry.cap_seconds), code, failed=True)
+
+
+async def _postpone(pipeline: Pipeline, job: Job, delay: timedelta, reason: str, *, failed: bool) -> Next:
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.postpone(job, pipeline.now() + delay, reason=reason, failed=failed)
+        await unit.commit(_failure(pipeline, Step.RETRY_SCHEDULED, job, reason))
+    return DONE
+
+
+async def _stop(pipeline: Pipeline, job: Job, code: str) -> Next:
+    """Bad credentials stop the connection at once: accounts get locked by retries."""
+    connection = await _connection_of(pipeline, job) or ""
+    log.error("connection stopped", extra={"clinic": job.clinic_id, "connection": connection, "error": code})
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.stop_connection(connection, code)
+        reason = f"connection stopped: {code}"
+        await unit.postpone(job, pipeline.now() + STOPPED_RECHECK, reason=reason, failed=False)
+        await unit.commit(_failure(pipeline, Step.CONNECTION_STOPPED, job, code, target=connection))
+    return DONE
+
+
+async def _dead_letter(pipeline: Pipeline, job: Job, reason: str) -> Next:
+    log.error("dead letter", extra={"job": job.id, "kind": job.kind.value, "error": reason})
+    finding = error(
+        "gave-up",
+        "Encounter",
+        "The gateway could not finish this encounter and has stopped trying.",
+        "Ask the on-call engineer to look at its dead letter, or enter this claim by hand.",
+    )
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        if "encounter_id" in job.arguments:
+            await unit.hold(Hold(job.arguments["encounter_id"], job.kind.value, (finding,)))
+            await unit.set_encounter_state(job.arguments["encounter_id"], EncounterState.HELD)
+        await unit.dead_letter(job, reason)
+        await unit.commit(_failure(pipeline, Step.DEAD_LETTERED, job, reason))
+    return DONE
+
+
+def _failure(pipeline: Pipeline, step: Step, job: Job, code: str, target: str = "gateway") -> AuditEvent:
+    encounter_id = job.arguments.get("encounter_id")
+    entities = (f"Encounter/{encounter_id}",) if encounter_id else ()
+    return pipeline.event(step, job, target=target, entities=entities, outcome=Outcome.MINOR_FAILURE, error_code=code)

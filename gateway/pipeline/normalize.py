@@ -1,0 +1,119 @@
+"""Step 3: fetch the encounter, make it canonical, and build its claim."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.canonical.audit_event import Step
+from gateway.canonical.claim_builder import build_claim
+from gateway.canonical.errors import ErrorCode
+from gateway.canonical.findings import error
+from gateway.canonical.identifiers import content_hash
+from gateway.canonical.models import ClaimBundle, EncounterRecord, EncounterRef
+from gateway.pipeline.context import DONE, Next, Pipeline, patient_of
+from gateway.pipeline.holding import hold_job
+from gateway.ports.stores import EncounterRow, EncounterState, Job, JobKind, NewJob, NormalizedEncounter
+
+
+async def normalize(pipeline: Pipeline, job: Job) -> Next:
+    """Turn what the EHR holds now into a claim; the same content as before changes nothing."""
+    row = await pipeline.store.encounter(job.clinic_id, job.arguments["encounter_id"])
+    if row is None:
+        raise LookupError("the job names an encounter that is not stored")
+    record, claim = await _canonical(pipeline, job, row)
+    digest = claim_hash(claim)
+    if digest == row.content_hash and "force" not in job.arguments:
+        return await _unchanged(pipeline, job, row, claim)
+    if row.claim_id and await pipeline.store.possibly_sent(job.clinic_id, row.claim_id):
+        return await _changed_after_submission(pipeline, job, row, claim)
+    normalized = NormalizedEncounter(row.id, claim, digest)
+    patient, encounter = patient_of(claim), f"Encounter/{row.id}"
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.save_normalized(normalized)
+        arguments = {"encounter_id": row.id, "claim_id": claim.claim["id"]}
+        following = await unit.finish(job, then=NewJob(JobKind.CHECK, job.ordering_key, arguments, job.trace))
+        await unit.commit(
+            pipeline.event(
+                Step.ENCOUNTER_FETCHED,
+                job,
+                source=row.connection,
+                patient=patient,
+                entities=_read_entities(claim, record),
+            ),
+            pipeline.event(
+                Step.ENCOUNTER_NORMALIZED, job, patient=patient, entities=(encounter, f"Claim/{claim.claim['id']}")
+            ),
+        )
+    return Next(following, claim)
+
+
+async def _canonical(pipeline: Pipeline, job: Job, row: EncounterRow) -> tuple[EncounterRecord, ClaimBundle]:
+    adapter = pipeline.connections.ehr(job.clinic_id, row.connection)
+    record = await adapter.fetch_encounter(EncounterRef(row.ehr_encounter_id, dedupe_key=""))
+    bundle = adapter.normalize(record)
+    created = pipeline.now().isoformat(timespec="seconds")
+    claim = build_claim(bundle, pipeline.clinics[job.clinic_id], created=created, generation=row.generation)
+    return record, claim
+
+
+def claim_hash(claim: ClaimBundle) -> bytes:
+    """A hash of all that makes the claim; not of when it was built nor of the EHR's version numbers."""
+    content = [claim.claim, *(claim.resources[reference] for reference in sorted(claim.resources))]
+    return content_hash([{k: v for k, v in resource.items() if k not in ("meta", "created")} for resource in content])
+
+
+def _read_entities(claim: ClaimBundle, record: EncounterRecord) -> tuple[str, ...]:
+    return tuple(sorted(claim.resources))[: len(record.resources) + 1]
+
+
+async def _unchanged(pipeline: Pipeline, job: Job, row: EncounterRow, claim: ClaimBundle) -> Next:
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.finish(job)
+        await unit.commit(
+            pipeline.event(
+                Step.ENCOUNTER_UNCHANGED,
+                job,
+                source=row.connection,
+                patient=patient_of(claim),
+                entities=(f"Encounter/{row.id}",),
+            )
+        )
+    return DONE
+
+
+async def _changed_after_submission(pipeline: Pipeline, job: Job, row: EncounterRow, claim: ClaimBundle) -> Next:
+    before = await pipeline.store.claim_bundle(job.clinic_id, row.claim_id or "")
+    changed = changed_elements(before, claim) if before else ["Claim"]
+    findings = tuple(
+        error(
+            "changed-after-submission",
+            element,
+            "The encounter was changed in the EHR after its claim had been sent; this element differs.",
+            "Compare with the claim in the billing system and correct it there.",
+        )
+        for element in changed
+    )
+    return await hold_job(pipeline, job, "normalize", findings, code=ErrorCode.DUPLICATE, state=EncounterState.HELD)
+
+
+def changed_elements(before: ClaimBundle, after: ClaimBundle) -> list[str]:
+    """The elements that differ between two versions of a claim: of the Claim, then of what it references."""
+    ignored = {"meta", "created"}
+    of_claim = _differing("Claim", before.claim, after.claim, ignored)
+    references = sorted(before.resources.keys() | after.resources.keys())
+    others = [
+        path
+        for reference in references
+        for path in _differing(
+            reference.split("/", maxsplit=1)[0],
+            before.resources.get(reference, {}),
+            after.resources.get(reference, {}),
+            ignored,
+        )
+    ]
+    return list(dict.fromkeys([*of_claim, *others]))
+
+
+def _differing(root: str, before: dict[str, Any], after: dict[str, Any], ignored: set[str]) -> list[str]:
+    names = [*before, *(name for name in after if name not in before)]
+    return [f"{root}.{name}" for name in names if name not in ignored and before.get(name) != after.get(name)]

@@ -1,0 +1,90 @@
+"""Step 1 and 2: a notification is verified, understood and kept before it is acknowledged."""
+
+from __future__ import annotations
+
+import secrets
+
+from gateway.canonical.audit_event import AuditEvent, Outcome, Step
+from gateway.canonical.errors import NotificationError
+from gateway.canonical.identifiers import canonical_id
+from gateway.canonical.models import EncounterRef, NotificationRequest
+from gateway.pipeline.context import Pipeline
+from gateway.ports.stores import Arrival
+
+
+def new_trace() -> str:
+    """A W3C trace id: 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+def poll_key(connection: str) -> str:
+    """The ordering key of a connection's recurring poll job."""
+    return f"poll:{connection}"
+
+
+async def receive(pipeline: Pipeline, clinic_id: str, connection: str, request: NotificationRequest) -> int:
+    """Keep what a notification tells; returns how many changes were new. Raises `NotificationError`s.
+
+    A refused notification leaves nothing but its AuditEvent.
+    """
+    adapter = pipeline.connections.ehr(clinic_id, connection)
+    trace = new_trace()
+    try:
+        adapter.verify_notification(request)
+        notification = adapter.parse_notification(request)
+    except NotificationError as refusal:
+        await _audit_refusal(pipeline, clinic_id, connection, request, trace, type(refusal).__name__)
+        raise
+    arrivals = [arrival(connection, ref, trace) for ref in notification.refs]
+    async with pipeline.store.unit_of_work(clinic_id) as unit:
+        new = await unit.accept(arrivals)
+        await unit.commit(*_received(pipeline, clinic_id, connection, request, trace, arrivals))
+    if notification.poll:
+        await pipeline.store.run_soon(clinic_id, poll_key(connection))
+    return new
+
+
+def arrival(connection: str, ref: EncounterRef, trace: str) -> Arrival:
+    """An arrival under the gateway's id of the encounter."""
+    return Arrival(connection, canonical_id(connection, ref.encounter_id), ref, trace)
+
+
+def _received(  # noqa: PLR0917
+    pipeline: Pipeline,
+    clinic_id: str,
+    connection: str,
+    request: NotificationRequest,
+    trace: str,
+    arrivals: list[Arrival],
+) -> list[AuditEvent]:
+    encounters: list[str | None] = [a.encounter_id for a in arrivals] or [None]
+    return [
+        AuditEvent(
+            Step.NOTIFICATION_RECEIVED,
+            pipeline.now(),
+            clinic_id,
+            trace,
+            source=connection,
+            network_address=request.client_address,
+            encounter_id=encounter_id,
+            entities=(f"Encounter/{encounter_id}",) if encounter_id else (),
+        )
+        for encounter_id in encounters
+    ]
+
+
+async def _audit_refusal(  # noqa: PLR0917
+    pipeline: Pipeline, clinic_id: str, connection: str, request: NotificationRequest, trace: str, reason: str
+) -> None:
+    event = AuditEvent(
+        Step.NOTIFICATION_REJECTED,
+        pipeline.now(),
+        clinic_id,
+        trace,
+        source=connection,
+        network_address=request.client_address,
+        outcome=Outcome.SERIOUS_FAILURE,
+        error_code=reason,
+    )
+    async with pipeline.store.unit_of_work(clinic_id) as unit:
+        await unit.commit(event)

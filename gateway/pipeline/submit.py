@@ -1,0 +1,194 @@
+"""Step 6: hand the claim to the billing vendor exactly once.
+
+QUEUED -> SENDING is committed, with the exact payload and the audit of the intended disclosure, before anything
+leaves. A row found in SENDING belongs to a worker that died: the claim may be at the vendor, so the row becomes
+UNCERTAIN. An UNCERTAIN claim is looked for, after the vendor has had time to finish saving, and only when it is surely
+not there is it sent again.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from gateway.canonical.audit_event import Outcome, Step
+from gateway.canonical.errors import AdapterError, DuplicateClaim, OutcomeUnknown, Retry, StoreError
+from gateway.canonical.findings import error
+from gateway.canonical.models import ClaimBundle, SubmissionReceipt, SubmissionState, VendorPayload
+from gateway.pipeline.check import stored_claim
+from gateway.pipeline.context import DONE, Next, Pipeline, patient_of
+from gateway.pipeline.holding import hold_job
+from gateway.ports.billing import BillingCapability
+from gateway.ports.stores import EncounterState, Job, SubmissionRow
+
+# Between the commit of SENDING and the vendor call only computing may happen. A process that was suspended in between
+# (a frozen virtual machine) must not send: another worker may have taken over and looked already.
+SEND_WITHIN_SECONDS = 10.0
+
+_SENT = frozenset(
+    {SubmissionState.SENT, SubmissionState.RECEIVED, SubmissionState.ACCEPTED, SubmissionState.ADJUDICATED}
+)
+
+
+async def submit(pipeline: Pipeline, job: Job, carried: ClaimBundle | None = None) -> Next:
+    """Bring one submission forward from whatever state it is in."""
+    row = await pipeline.store.submission(job.clinic_id, job.arguments["submission_id"])
+    if row is None:
+        raise LookupError("the job names a submission that is not stored")
+    if row.state is SubmissionState.SENDING:
+        return await _uncertain(pipeline, job, row, "the worker that was sending it died")
+    claim = carried or await stored_claim(pipeline, job)
+    if row.state is SubmissionState.UNCERTAIN:
+        return await _look(pipeline, job, row, claim)
+    if row.state is SubmissionState.QUEUED:
+        return await _send(pipeline, job, row, claim)
+    return await _already_settled(pipeline, job, row)
+
+
+async def _send(pipeline: Pipeline, job: Job, row: SubmissionRow, claim: ClaimBundle) -> Next:
+    adapter = pipeline.connections.billing(job.clinic_id, row.connection)
+    payload = adapter.build(claim, row.id)
+    started = time.monotonic()
+    await _start_sending(pipeline, job, row, claim, payload)
+    if time.monotonic() - started > SEND_WITHIN_SECONDS:
+        raise StoreError("this process was suspended before sending; the submission is looked at anew")
+    try:
+        receipt = await adapter.submit(payload)
+    except (OutcomeUnknown, DuplicateClaim) as lost:
+        return await _uncertain(pipeline, job, row, lost.code.value)
+    except AdapterError as refusal:
+        return await _not_accepted(pipeline, job, row, claim, refusal)
+    return await _record(pipeline, job, row, claim, receipt)
+
+
+async def _start_sending(
+    pipeline: Pipeline, job: Job, row: SubmissionRow, claim: ClaimBundle, payload: VendorPayload
+) -> None:
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.keep(job)
+        await unit.start_sending(row.id, payload)
+        await unit.commit(
+            pipeline.event(
+                Step.DISCLOSURE_INTENDED,
+                job,
+                target=row.connection,
+                patient=patient_of(claim),
+                entities=(f"Claim/{row.claim_id}",),
+            )
+        )
+
+
+async def _record(
+    pipeline: Pipeline, job: Job, row: SubmissionRow, claim: ClaimBundle, receipt: SubmissionReceipt
+) -> Next:
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.record_receipt(row.id, receipt)
+        await unit.set_encounter_state(row.encounter_id, EncounterState.SUBMITTED)
+        await unit.finish(job)
+        await unit.commit(
+            pipeline.event(
+                Step.DISCLOSURE_CONFIRMED,
+                job,
+                target=row.connection,
+                patient=patient_of(claim),
+                entities=(f"Claim/{row.claim_id}",),
+            )
+        )
+    return DONE
+
+
+async def _uncertain(pipeline: Pipeline, job: Job, row: SubmissionRow, reason: str) -> Next:
+    """The claim may be at the vendor: wait until the vendor can have finished saving, then look."""
+    settle = timedelta(seconds=pipeline.connections.settle_seconds(job.clinic_id, row.connection))
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.set_submission_state(row.id, SubmissionState.UNCERTAIN, reason)
+        await unit.postpone(job, pipeline.now() + settle, reason=f"uncertain: {reason}", failed=False)
+        await unit.commit(
+            pipeline.event(
+                Step.DISCLOSURE_UNCERTAIN,
+                job,
+                target=row.connection,
+                entities=(f"Claim/{row.claim_id}",),
+                outcome=Outcome.MINOR_FAILURE,
+                error_code=reason,
+            )
+        )
+    return DONE
+
+
+async def _look(pipeline: Pipeline, job: Job, row: SubmissionRow, claim: ClaimBundle) -> Next:
+    adapter = pipeline.connections.billing(job.clinic_id, row.connection)
+    capabilities = pipeline.connections.billing_info(job.clinic_id, row.connection).capabilities
+    if BillingCapability.FIND_SUBMISSION not in capabilities:
+        return await _hold_for_look_by_hand(pipeline, job, row, claim)
+    receipt = await adapter.find_submission(row.id, row.payload or adapter.build(claim, row.id))
+    if receipt is not None:
+        return await _record(pipeline, job, row, claim, receipt)
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.keep(job)
+        await unit.set_submission_state(row.id, SubmissionState.QUEUED)
+        entities = (f"Claim/{row.claim_id}",)
+        await unit.commit(pipeline.event(Step.SUBMISSION_LOOKED_UP, job, target=row.connection, entities=entities))
+    return await _send(pipeline, job, row, claim)
+
+
+async def _hold_for_look_by_hand(pipeline: Pipeline, job: Job, row: SubmissionRow, claim: ClaimBundle) -> Next:
+    finding = error(
+        "outcome-unknown",
+        "Claim",
+        "The billing system did not answer after the claim was sent, and it cannot be asked whether it has it.",
+        f"Look for {row.id} in the billing system; enter the claim there only if it is missing.",
+    )
+    state = (row.id, SubmissionState.UNCERTAIN)
+    return await hold_job(
+        pipeline,
+        job,
+        "submit",
+        (finding,),
+        code="outcome-unknown",
+        submission=state,
+        patient=patient_of(claim),
+        target=row.connection,
+    )
+
+
+async def _not_accepted(
+    pipeline: Pipeline, job: Job, row: SubmissionRow, claim: ClaimBundle, refusal: AdapterError
+) -> Next:
+    """The claim is surely not at the vendor: hold a business refusal, else queue it again for the retry rule."""
+    if refusal.retry is Retry.NEVER:
+        return await hold_job(
+            pipeline,
+            job,
+            "submit",
+            refusal.findings,
+            code=refusal.code,
+            submission=(row.id, SubmissionState.REJECTED),
+            patient=patient_of(claim),
+            target=row.connection,
+        )
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.keep(job)
+        await unit.set_submission_state(row.id, SubmissionState.QUEUED, refusal.code.value)
+        await unit.commit(
+            pipeline.event(
+                Step.DISCLOSURE_FAILED,
+                job,
+                target=row.connection,
+                patient=patient_of(claim),
+                entities=(f"Claim/{row.claim_id}",),
+                outcome=Outcome.MINOR_FAILURE,
+                error_code=refusal.code.value,
+            )
+        )
+    raise refusal
+
+
+async def _already_settled(pipeline: Pipeline, job: Job, row: SubmissionRow) -> Next:
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        if row.state in _SENT:
+            await unit.set_encounter_state(row.encounter_id, EncounterState.SUBMITTED)
+        await unit.finish(job)
+        entities = (f"Claim/{row.claim_id}",)
+        await unit.commit(pipeline.event(Step.SUBMISSION_LOOKED_UP, job, target=row.connection, entities=entities))
+    return DONE

@@ -1,0 +1,69 @@
+-- Encounters, the inbox, feeds, holds and connections.
+
+-- name: lock_keys
+-- Jobs of one key get their ids in commit order: enqueuers of a key take turns.
+select pg_advisory_xact_lock(hashtextextended($1 || '/' || key, 77)) from (select unnest($2::text[]) as key order by 1) as keys;
+
+-- name: accept
+-- Keep each notice once, the encounter's row, and one waiting normalize job per encounter. $2.. are parallel arrays.
+with arrived as (
+    insert into inbox (clinic_id, connection, dedupe_key, encounter_id)
+    select $1, $2, dedupe_key, encounter_id
+    from unnest($3::text[], $4::text[]) as t(dedupe_key, encounter_id)
+    on conflict do nothing
+    returning encounter_id),
+fresh as (
+    select distinct on (t.encounter_id) t.encounter_id, t.ehr_encounter_id, t.trace
+    from unnest($4::text[], $5::text[], $6::text[]) as t(encounter_id, ehr_encounter_id, trace)
+    join arrived using (encounter_id)
+    order by t.encounter_id),
+known as (
+    insert into encounter (clinic_id, id, connection, ehr_encounter_id, state)
+    select $1, encounter_id, $2, ehr_encounter_id, 'received' from fresh
+    on conflict do nothing),
+queued as (
+    insert into job (clinic_id, kind, ordering_key, arguments, trace, priority)
+    select $1, 'normalize', encounter_id, json_build_object('encounter_id', encounter_id)::text, trace, $7
+    from fresh
+    where not exists (
+        select 1 from job j
+        where j.clinic_id = $1 and j.ordering_key = fresh.encounter_id and j.kind = 'normalize'
+          and j.owner is null and j.run_at <= clock_timestamp()))
+select count(*)::integer from arrived;
+
+-- name: encounter
+select clinic_id, id, connection, ehr_encounter_id, state, content_hash, generation, claim_id
+from encounter where clinic_id = $1 and id = $2;
+
+-- name: set_state
+update encounter set state = $3, updated_at = clock_timestamp() where clinic_id = $1 and id = $2;
+
+-- name: save_normalized
+update encounter
+set state = 'normalized', content_hash = $3, claim_id = $4, updated_at = clock_timestamp()
+where clinic_id = $1 and id = $2;
+
+-- name: cursor
+select position from feed_cursor where clinic_id = $1 and connection = $2;
+
+-- name: set_cursor
+insert into feed_cursor (clinic_id, connection, position) values ($1, $2, $3)
+on conflict (clinic_id, connection) do update set position = excluded.position, updated_at = clock_timestamp();
+
+-- name: supersede_holds
+update hold set state = 'superseded', resolved_at = clock_timestamp()
+where clinic_id = $1 and encounter_id = $2 and state = 'open';
+
+-- name: hold
+insert into hold (clinic_id, encounter_id, submission_id, step, findings) values ($1, $2, $3, $4, $5);
+
+-- name: connection_stopped
+select reason from connection_stop where clinic_id = $1 and connection = $2;
+
+-- name: stop_connection
+insert into connection_stop (clinic_id, connection, reason) values ($1, $2, $3) on conflict do nothing;
+
+-- name: resume_connection
+with resumed as (delete from connection_stop where clinic_id = $1 and connection = $2 returning 1)
+update job set run_at = clock_timestamp()
+where clinic_id = $1 and owner is null and last_error like 'connection stopped%';

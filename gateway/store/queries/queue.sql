@@ -1,0 +1,105 @@
+-- The durable queue.
+
+-- name: put
+insert into job (clinic_id, kind, ordering_key, arguments, trace, run_at, priority)
+values ($1, $2, $3, $4, $5, coalesce($6, clock_timestamp()), $7);
+
+-- name: put_once
+-- A recurring job, unless its key already has one.
+insert into job (clinic_id, kind, ordering_key, arguments, trace, run_at, priority)
+select $1, $2, $3, $4, $5, coalesce($6, clock_timestamp()), $7
+where not exists (select 1 from job where clinic_id = $1 and ordering_key = $3);
+
+-- name: run_soon
+update job set run_at = clock_timestamp() where clinic_id = $1 and ordering_key = $2 and owner is null;
+
+-- name: claim
+-- Take up to $2 ready jobs; a job waits while an older one of its key is still there, so each encounter keeps its order.
+with ready as (
+    select j.clinic_id, j.id
+    from job j
+    where j.owner is null
+      and j.run_at <= clock_timestamp()
+      and not exists (
+          select 1 from job older
+          where older.clinic_id = j.clinic_id and older.ordering_key = j.ordering_key and older.id < j.id)
+    order by j.priority, j.run_at
+    limit $2
+    for update of j skip locked)
+update job
+set owner = $1, lease_until = clock_timestamp() + make_interval(secs => $3)
+from ready
+where job.clinic_id = ready.clinic_id and job.id = ready.id
+returning job.clinic_id, job.id, job.kind, job.ordering_key, job.arguments, job.trace, job.attempts, job.created_at, job.owner;
+
+-- name: finish
+delete from job where clinic_id = $1 and id = $2 and owner = $3 returning id;
+
+-- name: become
+-- The next step takes the finished step's row, and with it the owner and the place in the key's order.
+update job
+set kind = $4, arguments = $5, attempts = 0, last_error = '', lease_until = clock_timestamp() + make_interval(secs => $6)
+where clinic_id = $1 and id = $2 and owner = $3
+returning clinic_id, id, kind, ordering_key, arguments, trace, attempts, created_at, owner;
+
+-- name: keep
+update job set lease_until = clock_timestamp() + make_interval(secs => $4)
+where clinic_id = $1 and id = $2 and owner = $3 returning id;
+
+-- name: postpone
+update job
+set owner = null, lease_until = null, run_at = $4, last_error = $5, attempts = attempts + $6
+where clinic_id = $1 and id = $2 and owner = $3
+returning id;
+
+-- name: dead_letter
+with gone as (
+    delete from job where clinic_id = $1 and id = $2 and owner = $3
+    returning clinic_id, id, kind, ordering_key, arguments, trace, attempts, created_at)
+insert into dead_letter (clinic_id, id, kind, ordering_key, arguments, trace, attempts, reason, created_at)
+select clinic_id, id, kind, ordering_key, arguments, trace, attempts, $4, created_at from gone
+returning id;
+
+-- name: next_worker
+select nextval('worker_number')::integer;
+
+-- name: announce
+-- Alive as long as this session holds its lock.
+select pg_try_advisory_lock(77, $1);
+
+-- name: renew
+-- Renew what this worker is really working on, and give back what it owns without working on it.
+update job
+set lease_until = case when id = any($2::bigint[]) then clock_timestamp() + make_interval(secs => $3) end,
+    owner = case when id = any($2::bigint[]) then owner end
+where owner = $1;
+
+-- name: try_lock
+select pg_try_advisory_lock(hashtextextended($1, 78));
+
+-- name: unlock
+select pg_advisory_unlock(hashtextextended($1, 78));
+
+-- name: reap
+-- Jobs of workers whose session is gone, or whose lease ran out (a partitioned host keeps its session for long).
+update job
+set owner = null, lease_until = null
+where owner is not null
+  and (lease_until < clock_timestamp()
+       or not exists (
+           select 1 from pg_locks l
+           where l.locktype = 'advisory' and l.classid = 77 and l.objsubid = 2 and l.granted
+             and l.objid = job.owner::oid
+             and l.database = (select oid from pg_database where datname = current_database())))
+returning id;
+
+-- name: next_run
+select extract(epoch from min(run_at) - clock_timestamp())::float8 from job where owner is null;
+
+-- name: reserve_gap
+-- Reserve the next free slot of an operation; returns the seconds to wait for it.
+insert into rate_gap as g (clinic_id, connection, operation, next_at)
+values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))
+on conflict (clinic_id, connection, operation)
+do update set next_at = greatest(g.next_at, clock_timestamp()) + make_interval(secs => $4)
+returning greatest(0, extract(epoch from next_at - clock_timestamp()) - $4)::float8;

@@ -1,0 +1,32 @@
+-- What `gateway status`, `gateway holds` and the demo show.
+
+-- name: encounters
+select e.id, e.ehr_encounter_id, e.connection, e.state, s.id as submission_id, s.state as submission_state, s.connection as billing,
+       s.calls, extract(epoch from s.confirmed_at)::float8 as confirmed_at
+from encounter e
+left join submission s on s.clinic_id = e.clinic_id and s.claim_id = e.claim_id
+where e.clinic_id = $1
+order by e.received_at, e.id;
+
+-- name: states
+select e.state, count(*)::integer as count from encounter e where e.clinic_id = $1 group by e.state;
+
+-- name: holds
+select h.encounter_id, e.ehr_encounter_id, h.submission_id, h.step, h.findings, h.created_at
+from hold h join encounter e on e.clinic_id = h.clinic_id and e.id = h.encounter_id
+where h.clinic_id = $1 and h.state = 'open'
+order by h.created_at;
+
+-- name: audit_count
+select count(*)::integer from audit_event where clinic_id = $1;
+
+-- name: queue
+select kind, count(*)::integer as waiting, count(owner)::integer as running,
+       extract(epoch from clock_timestamp() - min(run_at) filter (where owner is null))::float8 as age_seconds
+from job where clinic_id = $1 group by kind order by kind;
+
+-- name: dead_letters
+select kind, ordering_key, reason, died_at from dead_letter where clinic_id = $1 order by died_at;
+
+-- name: stopped
+select connection, reason, stopped_at from connection_stop where clinic_id = $1 order by connection;

@@ -1,0 +1,166 @@
+"""One transaction: work, its AuditEvents and the next job commit together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from gateway.canonical.audit_event import AuditEvent
+from gateway.canonical.errors import FencingLost
+from gateway.canonical.identifiers import content_hash
+from gateway.canonical.jsonio import dumps, loads
+from gateway.canonical.models import Resource, SubmissionReceipt, SubmissionState, VendorPayload
+from gateway.ports.stores import Arrival, EncounterState, Hold, Job, JobKind, NewJob, NormalizedEncounter
+from gateway.store.queries import queries
+
+LEASE_SECONDS = 30.0
+
+_ENCOUNTERS, _RESOURCES, _SUBMISSIONS = queries("encounters"), queries("resources"), queries("submissions")
+_QUEUE, _AUDIT = queries("queue"), queries("audit")
+
+
+class PostgresUnitOfWork:
+    """The `UnitOfWork` port over one asyncpg connection in a transaction."""
+
+    def __init__(self, connection: asyncpg.Connection, transaction: Any, clinic_id: str) -> None:
+        self._connection, self._transaction, self._clinic = connection, transaction, clinic_id
+
+    async def commit(self, *events: AuditEvent) -> None:
+        """Write the step's AuditEvents and commit."""
+        if not events:
+            raise ValueError("a unit of work is committed with at least one AuditEvent")
+        await self._execute(_AUDIT["append"], *_columns([_audit_row(event) for event in events]))
+        await self._transaction.commit()
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> int:
+        """Keep notices, each dedupe key once, and queue their encounters."""
+        if not arrivals:
+            return 0
+        encounter_ids = [a.encounter_id for a in arrivals]
+        await self._execute(_ENCOUNTERS["lock_keys"], encounter_ids)
+        count = await self._connection.fetchval(
+            _ENCOUNTERS["accept"],
+            self._clinic,
+            arrivals[0].connection,
+            [a.ref.dedupe_key for a in arrivals],
+            encounter_ids,
+            [a.ref.encounter_id for a in arrivals],
+            [a.trace for a in arrivals],
+            0,
+        )
+        return int(count)
+
+    async def set_cursor(self, connection: str, cursor: str) -> None:
+        """Remember how far a connection has been polled."""
+        await self._execute(_ENCOUNTERS["set_cursor"], connection, cursor)
+
+    async def save_normalized(self, normalized: NormalizedEncounter) -> None:
+        """Store changed resources, what the claim refers to, and the encounter's state."""
+        claim = normalized.bundle.claim
+        resources: list[Resource] = [claim, *normalized.bundle.resources.values(), *normalized.extra_resources]
+        types, ids = [r["resourceType"] for r in resources], [r["id"] for r in resources]
+        contents, hashes = [dumps(r) for r in resources], [content_hash(_without_moments(r)) for r in resources]
+        await self._execute(_RESOURCES["save"], types, ids, contents, hashes)
+        await self._execute(_RESOURCES["refer"], claim["id"], types, ids)
+        await self._execute(_ENCOUNTERS["supersede_holds"], normalized.encounter_id)
+        await self._execute(
+            _ENCOUNTERS["save_normalized"], normalized.encounter_id, normalized.content_hash, claim["id"]
+        )
+
+    async def set_encounter_state(self, encounter_id: str, state: EncounterState) -> None:
+        """Move an encounter on."""
+        await self._execute(_ENCOUNTERS["set_state"], encounter_id, state.value)
+
+    async def hold(self, hold: Hold) -> None:
+        """Put work on the worklist in place of the encounter's earlier open hold."""
+        await self._execute(_ENCOUNTERS["supersede_holds"], hold.encounter_id)
+        findings = dumps([finding.as_json() for finding in hold.findings])
+        await self._execute(_ENCOUNTERS["hold"], hold.encounter_id, hold.submission_id, hold.step, findings)
+        await self.set_encounter_state(hold.encounter_id, EncounterState.HELD)
+
+    async def create_submission(self, submission_id: str, encounter_id: str, claim_id: str, connection: str) -> None:
+        """One submission per claim and connection."""
+        await self._execute(_SUBMISSIONS["create"], submission_id, encounter_id, claim_id, connection)
+
+    async def start_sending(self, submission_id: str, payload: VendorPayload) -> None:
+        """State SENDING with the exact payload kept."""
+        fields = dumps(dict(payload.fields))
+        await self._execute(_SUBMISSIONS["start_sending"], submission_id, payload.content_type, payload.body, fields)
+
+    async def set_submission_state(self, submission_id: str, state: SubmissionState, reason: str = "") -> None:
+        """Move a submission to a state that needs no receipt."""
+        await self._execute(_SUBMISSIONS["set_state"], submission_id, state.value, reason)
+
+    async def record_receipt(self, submission_id: str, receipt: SubmissionReceipt) -> None:
+        """Store what the vendor said, with its evidence."""
+        evidence, vendor_ids = receipt.evidence, dumps(dict(receipt.vendor_ids))
+        await self._execute(
+            _SUBMISSIONS["record_receipt"],
+            submission_id,
+            evidence.state.value,
+            evidence.reference,
+            vendor_ids,
+            receipt.calls,
+        )
+
+    async def finish(self, job: Job, *, then: NewJob | None = None) -> Job | None:
+        """Complete an owned job, or turn it into the next step's."""
+        if then is None:
+            await self._fenced(job, _QUEUE["finish"])
+            return None
+        arguments = dumps(dict(then.arguments)).decode()
+        return job_from(await self._fenced(job, _QUEUE["become"], then.kind.value, arguments, LEASE_SECONDS))
+
+    async def keep(self, job: Job) -> None:
+        """Renew the lease of an owned job."""
+        await self._fenced(job, _QUEUE["keep"], LEASE_SECONDS)
+
+    async def postpone(self, job: Job, run_at: datetime, *, reason: str, failed: bool) -> None:
+        """Give a job back to the queue for later."""
+        await self._fenced(job, _QUEUE["postpone"], run_at, reason, int(failed))
+
+    async def dead_letter(self, job: Job, reason: str) -> None:
+        """Take a job off the queue for good."""
+        await self._fenced(job, _QUEUE["dead_letter"], reason)
+
+    async def stop_connection(self, connection: str, reason: str) -> None:
+        """No more calls over this connection."""
+        await self._execute(_ENCOUNTERS["stop_connection"], connection, reason)
+
+    async def resume_connection(self, connection: str) -> None:
+        """Let a stopped connection work again."""
+        await self._execute(_ENCOUNTERS["resume_connection"], connection)
+
+    async def _execute(self, statement: str, *arguments: Any) -> None:
+        await self._connection.execute(statement, self._clinic, *arguments)
+
+    async def _fenced(self, job: Job, statement: str, *arguments: Any) -> Any:
+        row = await self._connection.fetchrow(statement, job.clinic_id, job.id, job.owner, *arguments)
+        if row is None:
+            raise FencingLost(f"job {job.id} has been taken over by another worker")
+        return row
+
+
+def job_from(row: Mapping[str, Any]) -> Job:
+    """A `Job` from a row of the queue."""
+    values = dict(row)
+    return Job(**{**values, "kind": JobKind(values["kind"]), "arguments": loads(values["arguments"])})
+
+
+def _without_moments(resource: Resource) -> Resource:
+    """A resource without what changes although nothing changed: when the claim was made, which version it came from."""
+    kept = {name: value for name, value in resource.items() if name not in ("meta", "created")}
+    return kept
+
+
+def _audit_row(event: AuditEvent) -> tuple[Any, ...]:
+    content = dumps(event.resource())
+    outcome = event.outcome.value
+    return event.recorded, event.step.value, outcome, event.encounter_id, event.patient, event.transaction, content
+
+
+def _columns(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
