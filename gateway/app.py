@@ -44,8 +44,8 @@ class Gateway:
 class Database:
     """Gives connect arguments; with the embedded server it makes sure first that the server runs.
 
-    An embedded server dies with the process that owns it, and the next process that needs it starts it again. Linux ties
-    that to the thread which started it, hence a thread that lives as long as the process.
+    An embedded server dies with the process that owns it, and the next process that needs it starts it again. Linux
+    ties that to the thread which started it, hence a thread that lives as long as the process.
     """
 
     def __init__(self, loaded: LoadedSettings) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from weakref import WeakValueDictionary
 
 import asyncpg
 
@@ -30,7 +31,7 @@ class WorkerSession:
         self._store = store
         self._session: asyncpg.Connection | None = None
         self._session_turn = asyncio.Lock()
-        self._local_locks: dict[str, asyncio.Lock] = {}
+        self._local_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._owned: set[int] = set()
         self._claim_turn = asyncio.Lock()
         self._arrived = asyncio.Event()
@@ -95,7 +96,8 @@ class WorkerSession:
     @asynccontextmanager
     async def lock(self, key: str) -> AsyncIterator[None]:
         """Hold a lock shared by all workers; freed when this worker dies."""
-        async with self._local_locks.setdefault(key, asyncio.Lock()):
+        local = self._local_locks.setdefault(key, asyncio.Lock())
+        async with local:
             while not await self._on_session(_QUEUE["try_lock"], key):
                 await asyncio.sleep(LOCK_POLL_SECONDS)
             try:
@@ -103,8 +105,6 @@ class WorkerSession:
             finally:
                 with suppress(StoreError):
                     await self._on_session(_QUEUE["unlock"], key)
-        if not self._local_locks[key].locked():
-            self._local_locks.pop(key, None)
 
     async def _on_session(self, statement: str, *arguments: object) -> object:
         if self._session is None:

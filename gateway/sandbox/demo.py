@@ -1,0 +1,277 @@
+"""`gateway demo`: the whole product at work over a simulated clinic day, with real processes, HTTP and Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from gateway.app import Database
+from gateway.canonical.errors import ConfigurationError, GatewayError, StoreError
+from gateway.sandbox.plan import CLINIC_ID, SandboxPlan
+from gateway.sandbox.processes import Child
+from gateway.sandbox.report import TERMINAL, Ledgers, report
+from gateway.sandbox.screen import Screen
+from gateway.settings import load_settings
+from gateway.store.postgres import PostgresStore
+
+START_SECONDS = 60.0
+STALL_SECONDS = 90.0  # no encounter came forward for so long: what is open then counts as lost
+REFRESH_SECONDS = 0.2
+UNPLANNED_RESTARTS = 3
+KEPT = Path("demo.json")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What `gateway demo` was asked for."""
+
+    plan: SandboxPlan
+    rate: float
+    json: bool
+    kill: int
+    directory: Path
+    keep: bool
+
+
+@dataclass(slots=True)
+class Demo:
+    """A running demo."""
+
+    options: DemoOptions
+    directory: Path
+    urls: dict[str, str]
+    environment: dict[str, str]
+    store: PostgresStore
+    gateway: Child
+    http: httpx.AsyncClient
+    signed: int = 0
+    kills: list[int] = field(default_factory=list)
+    peak_memory_mb: float = 0.0
+
+
+async def run_demo(options: DemoOptions) -> int:
+    """Run it; returns 0, or 1 when a claim was lost or doubled, or 130 after Ctrl-C."""
+    directory = options.directory.resolve()
+    _fresh(directory)
+    screen = Screen(to_stderr=options.json)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    sandbox = Child(options.plan.command(directory), directory / "sandbox.log", {})
+    gateway = Child(["run", "--config", str(directory / "gateway.yaml")], directory / "gateway.log", {})
+    try:
+        with screen.step("starting the simulated EHR and billing system"):
+            await sandbox.start()
+            urls = await _wait_for_file(directory / "sandbox.json", sandbox)
+        return await _with_gateway(options, directory, urls, gateway, screen, stop)
+    finally:
+        await gateway.stop()
+        await sandbox.stop()
+        if not options.keep or not stop.is_set():
+            KEPT.unlink(missing_ok=True)
+        _remove(directory)
+
+
+async def _with_gateway(
+    options: DemoOptions, directory: Path, urls: dict[str, str], gateway: Child, screen: Screen, stop: asyncio.Event
+) -> int:
+    environment = _read_secrets(directory / "sandbox.env")
+    gateway.environment.update(environment)
+    loaded = load_settings(directory / "gateway.yaml", {**os.environ, **environment})
+    database = Database(loaded)
+    store = PostgresStore(database.connect_arguments, max_connections=3)
+    http = httpx.AsyncClient(timeout=30)
+    demo = Demo(options, directory, urls, environment, store, gateway, http)
+    try:
+        with screen.step("starting Postgres and the gateway"):
+            await gateway.start()
+            await _wait_ready(demo)
+            await store.open()
+            await _wait_subscribed(demo)
+        finished = await _sign_and_watch(demo, screen, stop)
+        result = await _result(demo)
+        screen.summary(result, as_json=options.json)
+        if options.keep and finished:
+            await _stay(demo, screen, stop)
+        if not finished:
+            return 130
+        return 1 if result["lost"] or result["duplicates"] else 0
+    finally:
+        await gateway.stop()
+        await http.aclose()
+        await store.close()
+        await database.close()
+
+
+async def _sign_and_watch(demo: Demo, screen: Screen, stop: asyncio.Event) -> bool:
+    """Sign off at the given rate, watch until every encounter has ended; False when interrupted."""
+    total = (await _ledger(demo, "ehr"))["encounters"]["total"]
+    demo.kills = [round(total * (i + 1) / (demo.options.kill + 1)) for i in range(demo.options.kill)]
+    signing = asyncio.create_task(_sign_all(demo, total))
+    try:
+        with screen.progress(total) as update:
+            await _watch(demo, total, update, stop)
+    finally:
+        signing.cancel()
+        with suppress(asyncio.CancelledError):
+            await signing
+    return not stop.is_set()
+
+
+async def _sign_all(demo: Demo, total: int) -> None:
+    started = time.monotonic()
+    while demo.signed < total:
+        due = min(total, int((time.monotonic() - started) * demo.options.rate) + 1)
+        if due > demo.signed:
+            answer = await demo.http.post(f"{demo.urls['ehr']}/_sim/sign", json={"count": due - demo.signed})
+            answer.raise_for_status()
+            demo.signed = due
+        await asyncio.sleep(min(0.5 / demo.options.rate, 0.1))
+
+
+async def _watch(demo: Demo, total: int, update: Any, stop: asyncio.Event) -> None:
+    ended, moved_at = 0, time.monotonic()
+    while ended < total and not stop.is_set() and time.monotonic() - moved_at < STALL_SECONDS:
+        await _supervise(demo)
+        with suppress(StoreError):
+            rows = await demo.store.report("encounters", CLINIC_ID)
+            now_ended = sum(row["state"] in TERMINAL for row in rows)
+            if now_ended != ended or demo.signed < total:
+                ended, moved_at = now_ended, time.monotonic()
+            update(demo.signed, rows)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), REFRESH_SECONDS)
+
+
+async def _supervise(demo: Demo) -> None:
+    """Kill the gateway as asked; start it again whenever it is gone, as a service manager would."""
+    demo.peak_memory_mb = max(demo.peak_memory_mb, demo.gateway.peak_memory_mb() or 0.0)
+    if demo.kills and demo.signed >= demo.kills[0]:
+        demo.kills.pop(0)
+        demo.gateway.kill()
+        await demo.gateway.wait()
+    if demo.gateway.ended is not None:
+        if demo.gateway.starts > demo.options.kill + UNPLANNED_RESTARTS:
+            raise ConfigurationError("the gateway", "ended again and again.", demo.gateway.last_words())
+        await demo.gateway.start()
+
+
+async def _result(demo: Demo) -> dict[str, Any]:
+    ehr, billing = await _ledger(demo, "ehr"), await _ledger(demo, "billing")
+    ledgers = Ledgers(
+        signed=ehr["signed"],
+        encounters=await demo.store.report("encounters", CLINIC_ID),
+        claims=billing["claims"],
+        holds=await demo.store.open_holds(CLINIC_ID),
+        ehr_calls=sum(ehr["calls"].values()),
+        billing_calls=sum(billing["calls"].values()),
+        audit_events=(await demo.store.report("audit_count", CLINIC_ID))[0]["count"],
+    )
+    return {
+        **report(ledgers),
+        "gateway_restarts": demo.gateway.starts - 1,
+        "gateway_memory_mb": max(demo.peak_memory_mb, demo.gateway.peak_memory_mb() or 0.0),
+    }
+
+
+async def _ledger(demo: Demo, side: str) -> dict[str, Any]:
+    answer = await demo.http.get(f"{demo.urls[side]}/_sim/ledger")
+    answer.raise_for_status()
+    return dict(answer.json())
+
+
+async def _stay(demo: Demo, screen: Screen, stop: asyncio.Event) -> None:
+    kept = {
+        "urls": {**demo.urls, "health": f"{demo.urls['gateway']}/health/ready"},
+        "credentials": demo.environment,
+        "configuration": str(demo.directory / "gateway.yaml"),
+        "secrets": str(demo.directory / "sandbox.env"),
+        "pids": {"gateway": demo.gateway.pid},
+    }
+    KEPT.touch(mode=0o600)
+    KEPT.write_text(json.dumps(kept, indent=2))
+    screen.kept(demo.urls, demo.directory, KEPT)
+    while not stop.is_set():
+        await _supervise(demo)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 1.0)
+
+
+async def _wait_for_file(path: Path, child: Child) -> dict[str, str]:
+    with _patience("the simulators", child) as alive:
+        while not path.exists():
+            await alive()
+    return dict(json.loads(path.read_text()))
+
+
+async def _wait_ready(demo: Demo) -> None:
+    with _patience("the gateway", demo.gateway) as alive:
+        while not await _answers(demo):
+            await alive()
+
+
+async def _answers(demo: Demo) -> bool:
+    try:
+        return (await demo.http.get(f"{demo.urls['gateway']}/health/ready")).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+async def _wait_subscribed(demo: Demo) -> None:
+    """Until the gateway has asked the EHR for notifications."""
+    with _patience("the subscription at the EHR", demo.gateway) as alive:
+        while any(row["kind"] == "subscribe" for row in await _queue(demo)):
+            await alive()
+
+
+async def _queue(demo: Demo) -> list[dict[str, Any]]:
+    try:
+        return await demo.store.report("queue", CLINIC_ID)
+    except GatewayError:
+        return [{"kind": "subscribe"}]
+
+
+@contextmanager
+def _patience(what: str, child: Child) -> Iterator[Any]:
+    """Bounded waiting that ends early, with the child's last words, when the child has died."""
+    until = time.monotonic() + START_SECONDS
+
+    async def alive() -> None:
+        if child.ended is not None or time.monotonic() > until:
+            problem = "did not start." if child.ended is not None else f"was not ready in {START_SECONDS:.0f} s."
+            raise ConfigurationError(what, problem, f"Its last words:\n{child.last_words()}")
+        await asyncio.sleep(0.05)
+
+    yield alive
+
+
+def _fresh(directory: Path) -> None:
+    """An empty directory of the demo's own; a directory that is not a demo's is never touched."""
+    if directory.exists() and any(directory.iterdir()) and not (directory / ".gateway-demo").exists():
+        raise ConfigurationError(str(directory), "is not empty and not a demo's.", "Name another with --directory.")
+    _remove(directory)
+    directory.mkdir(parents=True)
+    (directory / ".gateway-demo").touch()
+
+
+def _remove(directory: Path) -> None:
+    if (directory / ".gateway-demo").exists():
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _read_secrets(path: Path) -> dict[str, str]:
+    """The variables of sandbox.env, read as a shell would."""
+    words = shlex.split(path.read_text())
+    return dict(word.split("=", 1) for word in words if "=" in word)

@@ -1,0 +1,135 @@
+"""What a sandbox shall be: which vendors, which day, how fast."""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import socket
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from gateway.canonical.errors import ConfigurationError
+from gateway.kit.simulator import SandboxConnection, SimulatorOptions
+from gateway.registry import BILLING_GROUP, EHR_GROUP, load_adapter
+from gateway.sandbox.clinic_day import ClinicDay, generate
+
+CLINIC_ID = "demo-clinic"
+HOST = "127.0.0.1"
+ERROR_RATE = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxPlan:
+    """What `gateway sandbox` and `gateway demo` were asked for."""
+
+    ehr: str
+    billing: str
+    encounters: int
+    seed: int
+    fhir_data: Path | None
+    pace: float
+    think_seconds: float
+
+    def command(self, out: Path) -> list[str]:
+        """The arguments of `gateway sandbox` for this plan."""
+        options = {
+            "--out": out,
+            "--encounters": self.encounters,
+            "--seed": self.seed,
+            "--ehr": self.ehr,
+            "--billing": self.billing,
+            "--pace": self.pace,
+            "--think-ms": self.think_seconds * 1000,
+        }
+        if self.fhir_data:
+            options["--fhir-data"] = self.fhir_data.resolve()
+        return ["sandbox", *(str(part) for pair in options.items() for part in pair)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox ready to be served."""
+
+    ehr: SimulatorOptions
+    billing: SimulatorOptions
+    ehr_simulator: ModuleType
+    billing_simulator: ModuleType
+    gateway_url: str
+    configuration: dict[str, Any]
+    secrets: dict[str, str]
+
+    def write(self, out: Path) -> None:
+        """Write gateway.yaml and sandbox.env; the secrets' file is readable by its owner only."""
+        (out / "gateway.yaml").write_text(yaml.safe_dump(self.configuration, sort_keys=False, allow_unicode=True))
+        secrets = out / "sandbox.env"
+        secrets.touch(mode=0o600)
+        secrets.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.secrets.items()))
+
+
+def make_sandbox(plan: SandboxPlan, first_port: int = 0) -> Sandbox:
+    """Generate the day and the configuration that connects a gateway to the simulators."""
+    ehr_port, billing_port, gateway_port = _ports(first_port)
+    day = generate(seed=plan.seed, encounters=plan.encounters, day=date.today(), error_rate=ERROR_RATE)  # noqa: DTZ011
+    ehr_module = _simulator(EHR_GROUP, plan.ehr)
+    billing_module = _simulator(BILLING_GROUP, plan.billing)
+    common = {"seed": plan.seed, "pace": plan.pace, "think_seconds": plan.think_seconds}
+    ehr = SimulatorOptions(
+        base_url=f"http://{HOST}:{ehr_port}",
+        credentials=ehr_module.new_credentials(plan.seed) if hasattr(ehr_module, "new_credentials") else {},
+        data=plan.fhir_data or day.resources,
+        **common,
+    )
+    billing = SimulatorOptions(base_url=f"http://{HOST}:{billing_port}", data=day.directory, **common)
+    gateway_url = f"http://{HOST}:{gateway_port}"
+    links = {"ehr": ehr_module.connection(ehr), "billing": billing_module.connection(billing)}
+    configuration = _configuration(plan, day, links, gateway_port)
+    secrets = {**links["ehr"].secrets, **links["billing"].secrets}
+    return Sandbox(ehr, billing, ehr_module, billing_module, gateway_url, configuration, secrets)
+
+
+def _simulator(group: str, adapter: str) -> ModuleType:
+    info = load_adapter(group, adapter, f"--{'ehr' if group == EHR_GROUP else 'billing'}")
+    if not info.simulator:
+        raise ConfigurationError(adapter, "has no simulator.", "Choose another adapter, or connect to a real sandbox.")
+    return importlib.import_module(info.simulator)
+
+
+def _configuration(
+    plan: SandboxPlan, day: ClinicDay, links: dict[str, SandboxConnection], gateway_port: int
+) -> dict[str, Any]:
+    return {
+        "clinics": {
+            CLINIC_ID: {
+                **_plain(day.clinic),
+                "ehr": {"ehr": {"adapter": plan.ehr, "settings": links["ehr"].settings}},
+                "billing": {"billing": {"adapter": plan.billing, "settings": links["billing"].settings}},
+            }
+        },
+        "server": {"host": HOST, "port": gateway_port, "public_url": f"http://{HOST}:{gateway_port}"},
+        "workers": {"retry_base_seconds": 0.2, "retry_cap_seconds": 5.0},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Decimals as text, so that YAML keeps their cents."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _ports(first: int) -> tuple[int, int, int]:
+    if first:
+        return first, first + 1, first + 2
+    sockets = [socket.socket() for _ in range(3)]
+    for opened in sockets:
+        opened.bind((HOST, 0))
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports[0], ports[1], ports[2]
