@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
 
+from gateway.canonical import codes
+from gateway.canonical.clinic import BillingProvider, ClinicFacts
+from gateway.canonical.models import ChargeLine, EncounterBundle
 from gateway.store.embedded import EmbeddedPostgres
 from gateway.store.migrate import migrate
 from gateway.store.postgres import PostgresStore
@@ -74,3 +80,85 @@ async def session(store: PostgresStore) -> AsyncIterator[WorkerSession]:
     await worker.open()
     yield worker
     await worker.close()
+
+
+@pytest.fixture
+def clinic() -> ClinicFacts:
+    """A clinic with everything that a claim needs."""
+    address = {"line": ["100 Clinic Way"], "city": "Tampa", "state": "FL", "postalCode": "336010001"}
+    return ClinicFacts(
+        clinic_id="clinic-a",
+        name="Lakeside Dermatology",
+        timezone=ZoneInfo("America/New_York"),
+        billing_provider=BillingProvider(
+            "Lakeside Dermatology", "1234567893", "12-3456789", "207N00000X", "813-555-0100", address
+        ),
+        payer_ids={"Sample Health Plan": "60054"},
+    )
+
+
+@pytest.fixture
+def encounter_bundle() -> EncounterBundle:
+    """A plain visit: two lines, one modifier, two diagnoses, the patient is the subscriber."""
+
+    def profile(kind: str) -> dict[str, Any]:
+        return {"source": "https://ehr.example.test/fhir", "profile": [f"{codes.PROFILE_BASE}/gateway-{kind}"]}
+
+    address = [{"line": ["1 Main St"], "city": "Tampa", "state": "FL", "postalCode": "33601"}]
+    patient = {
+        "resourceType": "Patient",
+        "id": "ehr.p1",
+        "meta": profile("patient"),
+        "name": [{"family": "Canary", "given": ["Jane"]}],
+        "gender": "female",
+        "birthDate": "1985-06-15",
+        "address": address,
+    }
+    coverage = {
+        "resourceType": "Coverage",
+        "id": "ehr.c1",
+        "meta": profile("coverage"),
+        "status": "active",
+        "subscriber": {"reference": "Patient/ehr.p1"},
+        "subscriberId": "007123456",
+        "beneficiary": {"reference": "Patient/ehr.p1"},
+        "relationship": codes.concept(codes.RELATIONSHIP, "self"),
+        "period": {"start": "2026-01-01"},
+        "payor": [{"reference": "Organization/ehr.o1"}],
+        "order": 1,
+    }
+    payer = {
+        "resourceType": "Organization",
+        "id": "ehr.o1",
+        "meta": profile("organization"),
+        "name": "Sample Health Plan",
+    }
+    practitioner = {
+        "resourceType": "Practitioner",
+        "id": "ehr.dr1",
+        "meta": profile("practitioner"),
+        "identifier": [{"system": codes.NPI, "value": "1679576722"}],
+        "name": [{"family": "Smith", "given": ["Alan"]}],
+    }
+    encounter = {
+        "resourceType": "Encounter",
+        "id": "ehr.e1",
+        "meta": profile("encounter"),
+        "status": "finished",
+        "class": {"system": codes.ACT_CODE, "code": "AMB"},
+        "subject": {"reference": "Patient/ehr.p1"},
+        "participant": [{"individual": {"reference": "Practitioner/ehr.dr1"}}],
+        "period": {"start": "2026-03-03T10:00:00-05:00", "end": "2026-03-03T10:20:00-05:00"},
+    }
+    line = ChargeLine("Claim.item[0]", "G2211", codes.HCPCS, (), Decimal(1), Decimal("16.05"), ("L57.0",))
+    drug = ChargeLine("Claim.item[1]", "J3301", codes.HCPCS, ("JZ",), Decimal(4), Decimal("2.10"), ("L40.0", "L57.0"))
+    return EncounterBundle(
+        encounter=encounter,
+        resources=(patient, coverage, payer, practitioner),
+        charges=(line, drug),
+        diagnosis_codes=("L57.0", "L40.0"),
+        roles={"rendering_provider": "Practitioner/ehr.dr1"},
+        serviced=date(2026, 3, 3),
+        location_code="11",
+        source="https://ehr.example.test/fhir/Encounter/e1",
+    )

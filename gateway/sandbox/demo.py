@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import shlex
-import shutil
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ import httpx
 
 from gateway.app import Database
 from gateway.canonical.errors import ConfigurationError, GatewayError, StoreError
+from gateway.sandbox.directory import KEPT, DemoDirectory, remove_kept, write_kept
 from gateway.sandbox.plan import CLINIC_ID, SandboxPlan
 from gateway.sandbox.processes import Child
 from gateway.sandbox.report import TERMINAL, Ledgers, report
@@ -30,7 +28,6 @@ START_SECONDS = 60.0
 STALL_SECONDS = 90.0  # no encounter came forward for so long: what is open then counts as lost
 REFRESH_SECONDS = 0.2
 UNPLANNED_RESTARTS = 3
-KEPT = Path("demo.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class Demo:
     options: DemoOptions
     directory: Path
     urls: dict[str, str]
-    environment: dict[str, str]
+    secrets: dict[str, str]
     store: PostgresStore
     gateway: Child
     http: httpx.AsyncClient
@@ -63,56 +60,55 @@ class Demo:
 
 async def run_demo(options: DemoOptions) -> int:
     """Run it; returns 0, or 1 when a claim was lost or doubled, or 130 after Ctrl-C."""
-    directory = options.directory.resolve()
-    _fresh(directory)
+    directory = DemoDirectory(options.directory.resolve())
+    directory.make()
     screen = Screen(to_stderr=options.json)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    sandbox = Child(options.plan.command(directory), directory / "sandbox.log", {})
-    gateway = Child(["run", "--config", str(directory / "gateway.yaml")], directory / "gateway.log", {})
+    sandbox = Child(options.plan.command(directory.path), directory.path / "sandbox.log", {})
     try:
         with screen.step("starting the simulated EHR and billing system"):
             await sandbox.start()
-            urls = await _wait_for_file(directory / "sandbox.json", sandbox)
-        return await _with_gateway(options, directory, urls, gateway, screen, stop)
+            urls = await _wait_for_simulators(directory, sandbox)
+        async with _open_demo(options, directory, urls) as demo:
+            return await _with_gateway(demo, screen, stop)
     finally:
-        await gateway.stop()
         await sandbox.stop()
-        if not options.keep or not stop.is_set():
-            KEPT.unlink(missing_ok=True)
-        _remove(directory)
+        remove_kept()
+        directory.remove()
 
 
-async def _with_gateway(
-    options: DemoOptions, directory: Path, urls: dict[str, str], gateway: Child, screen: Screen, stop: asyncio.Event
-) -> int:
-    environment = _read_secrets(directory / "sandbox.env")
-    gateway.environment.update(environment)
-    loaded = load_settings(directory / "gateway.yaml", {**os.environ, **environment})
+@asynccontextmanager
+async def _open_demo(options: DemoOptions, directory: DemoDirectory, urls: dict[str, str]) -> AsyncIterator[Demo]:
+    secrets = directory.secrets()
+    loaded = load_settings(directory.configuration, {**os.environ, **secrets})
     database = Database(loaded)
     store = PostgresStore(database.connect_arguments, max_connections=3)
-    http = httpx.AsyncClient(timeout=30)
-    demo = Demo(options, directory, urls, environment, store, gateway, http)
-    try:
-        with screen.step("starting Postgres and the gateway"):
-            await gateway.start()
-            await _wait_ready(demo)
-            await store.open()
-            await _wait_subscribed(demo)
-        finished = await _sign_and_watch(demo, screen, stop)
-        result = await _result(demo)
-        screen.summary(result, as_json=options.json)
-        if options.keep and finished:
-            await _stay(demo, screen, stop)
-        if not finished:
-            return 130
-        return 1 if result["lost"] or result["duplicates"] else 0
-    finally:
-        await gateway.stop()
-        await http.aclose()
-        await store.close()
-        await database.close()
+    gateway = Child(["run", "--config", str(directory.configuration)], directory.path / "gateway.log", secrets)
+    async with httpx.AsyncClient(timeout=30) as http:
+        try:
+            yield Demo(options, directory.path, urls, secrets, store, gateway, http)
+        finally:
+            await gateway.stop()
+            await store.close()
+            await database.close()
+
+
+async def _with_gateway(demo: Demo, screen: Screen, stop: asyncio.Event) -> int:
+    with screen.step("starting Postgres and the gateway"):
+        await demo.gateway.start()
+        await _wait_ready(demo)
+        await demo.store.open()
+        await _wait_subscribed(demo)
+    finished = await _sign_and_watch(demo, screen, stop)
+    result = await _result(demo)
+    screen.summary(result, as_json=demo.options.json)
+    if not finished:
+        return 130
+    if demo.options.keep:
+        await _stay(demo, screen, stop)
+    return 1 if result["lost"] or result["duplicates"] else 0
 
 
 async def _sign_and_watch(demo: Demo, screen: Screen, stop: asyncio.Event) -> bool:
@@ -193,15 +189,15 @@ async def _ledger(demo: Demo, side: str) -> dict[str, Any]:
 
 
 async def _stay(demo: Demo, screen: Screen, stop: asyncio.Event) -> None:
-    kept = {
-        "urls": {**demo.urls, "health": f"{demo.urls['gateway']}/health/ready"},
-        "credentials": demo.environment,
-        "configuration": str(demo.directory / "gateway.yaml"),
-        "secrets": str(demo.directory / "sandbox.env"),
-        "pids": {"gateway": demo.gateway.pid},
-    }
-    KEPT.touch(mode=0o600)
-    KEPT.write_text(json.dumps(kept, indent=2))
+    write_kept(
+        {
+            "urls": {**demo.urls, "health": f"{demo.urls['gateway']}/health/ready"},
+            "credentials": demo.secrets,
+            "configuration": str(demo.directory / "gateway.yaml"),
+            "secrets": str(demo.directory / "sandbox.env"),
+            "pids": {"gateway": demo.gateway.pid},
+        }
+    )
     screen.kept(demo.urls, demo.directory, KEPT)
     while not stop.is_set():
         await _supervise(demo)
@@ -209,11 +205,11 @@ async def _stay(demo: Demo, screen: Screen, stop: asyncio.Event) -> None:
             await asyncio.wait_for(stop.wait(), 1.0)
 
 
-async def _wait_for_file(path: Path, child: Child) -> dict[str, str]:
+async def _wait_for_simulators(directory: DemoDirectory, child: Child) -> dict[str, str]:
     with _patience("the simulators", child) as alive:
-        while not path.exists():
+        while (urls := directory.urls()) is None:
             await alive()
-    return dict(json.loads(path.read_text()))
+    return urls
 
 
 async def _wait_ready(demo: Demo) -> None:
@@ -255,23 +251,3 @@ def _patience(what: str, child: Child) -> Iterator[Any]:
         await asyncio.sleep(0.05)
 
     yield alive
-
-
-def _fresh(directory: Path) -> None:
-    """An empty directory of the demo's own; a directory that is not a demo's is never touched."""
-    if directory.exists() and any(directory.iterdir()) and not (directory / ".gateway-demo").exists():
-        raise ConfigurationError(str(directory), "is not empty and not a demo's.", "Name another with --directory.")
-    _remove(directory)
-    directory.mkdir(parents=True)
-    (directory / ".gateway-demo").touch()
-
-
-def _remove(directory: Path) -> None:
-    if (directory / ".gateway-demo").exists():
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _read_secrets(path: Path) -> dict[str, str]:
-    """The variables of sandbox.env, read as a shell would."""
-    words = shlex.split(path.read_text())
-    return dict(word.split("=", 1) for word in words if "=" in word)

@@ -28,9 +28,13 @@ from gateway.store.embedded_programs import DESCRIPTORS, LOCALE, Programs, path_
 _WAIT_SECONDS = 15.0  # for another process' server, and for a dead server's last processes to go away
 _RECOVERY_SECONDS = 300.0  # a server that lives but is not ready is replaying its log: that is progress, not failure
 _SHUTDOWN_SECONDS = 60.0
+_PROBE_SECONDS = 2.0
 _POLL_SECONDS = 0.01
 _LOG_LIMIT_BYTES = 10 * 1024 * 1024
-_SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL protocol, section "Message Formats", SSLRequest
+# PostgreSQL manual, "Message Formats": StartupMessage (length, version 3.0, names and values), then Terminate.
+_LOGIN = b"user\0postgres\0database\0postgres\0\0"
+_LOGIN_AND_OUT = struct.pack("!ii", 8 + len(_LOGIN), 196608) + _LOGIN + struct.pack("!ci", b"X", 4)
+_CANNOT_CONNECT_NOW = b"C57P03\0"  # the code field of an ErrorResponse: starting, in recovery or shutting down
 _PREDECESSOR_LIVES = ("pre-existing shared memory block", "lock file")  # what Postgres says of a server not yet gone
 
 # Statements, parameters, DETAIL and CONTEXT lines can carry PHI, so the log holds none of them.
@@ -153,18 +157,19 @@ class EmbeddedPostgres:
         return True
 
     def _accepting_pid(self) -> int | None:
-        """The postmaster that is ready by its own status line and answers a connection now; None when there is none.
+        """The postmaster that is ready by its own status line and lets us log in now; None when there is none.
 
-        The lines of postmaster.pid: PostgreSQL, src/include/utils/pidfile.h (1 pid, 8 status). An answer is asked for
-        because the kernel lets clients connect to a server that is dying.
+        The lines of postmaster.pid: PostgreSQL, src/include/utils/pidfile.h (1 pid, 8 status). The login is needed
+        because the status stays "ready" after kill -9 and while the server recovers from a killed backend.
         """
         with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
             if len(lines) >= 8 and lines[7].strip() == "ready":
-                probe.settimeout(1)
+                probe.settimeout(_PROBE_SECONDS)
                 probe.connect(f"{self._client_host}/.s.PGSQL.{self._port}")
-                probe.sendall(_SSL_REQUEST)
-                return int(lines[0]) if probe.recv(1) else None
+                probe.sendall(_LOGIN_AND_OUT)
+                answer = b"".join(iter(lambda: probe.recv(4096), b""))
+                return int(lines[0]) if answer and _CANNOT_CONNECT_NOW not in answer else None
         return None
 
     def _start(self) -> None:

@@ -75,6 +75,9 @@ class PostgresStore:
         except TimeoutError:
             raise StoreError("no Postgres connection came free in time") from None
 
+    def _forget_stops(self, clinic_id: str) -> None:
+        self._stops[clinic_id] = (0.0, True)
+
     def _revive(self) -> None:
         """See to it, beside the failing call, that an embedded server whose owner died is started again."""
         if self._reviving is None or self._reviving.done():
@@ -87,7 +90,7 @@ class PostgresStore:
         async with self.acquire() as connection:
             transaction = connection.transaction()
             await transaction.start()
-            unit = PostgresUnitOfWork(connection, transaction, clinic_id)
+            unit = PostgresUnitOfWork(connection, transaction, clinic_id, on_stop=self._forget_stops)
             try:
                 yield unit
             finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,8 +25,11 @@ _QUEUE, _AUDIT = queries("queue"), queries("audit")
 class PostgresUnitOfWork:
     """The `UnitOfWork` port over one asyncpg connection in a transaction."""
 
-    def __init__(self, connection: asyncpg.Connection, transaction: Any, clinic_id: str) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, transaction: Any, clinic_id: str, *, on_stop: Callable[[str], None]
+    ) -> None:
         self._connection, self._transaction, self._clinic = connection, transaction, clinic_id
+        self._on_stop = on_stop
 
     async def commit(self, *events: AuditEvent) -> None:
         """Write the step's AuditEvents and commit."""
@@ -128,6 +131,7 @@ class PostgresUnitOfWork:
 
     async def stop_connection(self, connection: str, reason: str) -> None:
         """No more calls over this connection."""
+        self._on_stop(self._clinic)
         await self._execute(_ENCOUNTERS["stop_connection"], connection, reason)
 
     async def resume_connection(self, connection: str) -> None:

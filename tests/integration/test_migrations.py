@@ -16,7 +16,7 @@ CATALOGUE = """
     from information_schema.columns where table_schema = 'public' order by 1, 2
 """
 INDEXES = "select tablename, indexdef from pg_indexes where schemaname = 'public' order by 1, 2"
-TRIGGERS = "select tgrelid::regclass::text as t, pg_get_triggerdef(oid) as d from pg_trigger where not tgisinternal order by 1, 2"
+TRIGGERS = "select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal order by 1"
 
 
 async def empty(server: dict[str, Any], name: str) -> asyncpg.Connection:
@@ -68,7 +68,7 @@ async def test_processes_that_start_together_migrate_once(server: dict[str, Any]
 async def test_a_changed_migration_is_refused(database: dict[str, Any]) -> None:
     connection = await asyncpg.connect(**database)
     await connection.execute("update schema_migration set checksum = 'other' where number = 1")
-    with pytest.raises(ConfigurationError, match="0001 has changed|0001: has changed"):
+    with pytest.raises(ConfigurationError, match=r"migration 0001: has changed"):
         await migrate(connection)
     await connection.close()
 

@@ -1,0 +1,361 @@
+"""What every billing adapter must do, as a test class to inherit.
+
+    class TestContract(BillingContract):
+        info = ADAPTER
+        create_operation = "CreateEncounter"      # the simulator's name of the call that saves the claim
+        read_operation = "GetPatients"            # and of a read that a submission makes before it
+
+        @pytest.fixture
+        def simulator_url(self): ...              # a simulator, running and reset: see `contract_support`
+        @pytest.fixture
+        def claims(self): ...                     # claims whose patients and providers the simulator knows
+        def settings_for(self, url): ...          # plain settings of a connection to it, with a short timeout
+        def wrong_credentials(self, settings): ...
+        def saved(self, ledger, submission_id): ...   # claims with this submission id in the simulator's ledger
+        def lines(self, payload): ...             # what the payload says, as `SentLine`s
+
+The module needs pytest and is imported only by tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from gateway.canonical.codes import codings
+from gateway.canonical.errors import (
+    AdapterError,
+    CredentialsRejected,
+    OutcomeUnknown,
+    RateLimited,
+    UnsupportedElement,
+    UnsupportedOperation,
+    VendorUnavailable,
+)
+from gateway.canonical.models import ClaimBundle, ClaimOutcome, SubmissionState, VendorPayload
+from gateway.kit.contract_support import Simulator, contract_context, patient_values, refused_url
+from gateway.kit.simulator import FaultKind
+from gateway.ports.billing import BillingAdapter, BillingAdapterInfo, BillingCapability
+from gateway.ports.context import AdapterContext
+
+SUBMISSION_ID = "gw-7f3a91"
+_LOOKS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class SentLine:
+    """One service line as the vendor will understand it; diagnoses are ICD-10-CM codes in pointer order."""
+
+    procedure: str
+    modifiers: tuple[str, ...]
+    diagnoses: tuple[str, ...]
+    quantity: Decimal
+    unit_price: Decimal
+
+
+def expected_lines(bundle: ClaimBundle) -> list[SentLine]:
+    """What the canonical claim says, with its diagnosis pointers followed."""
+    claim = bundle.claim
+    diagnosis = {d["sequence"]: _code(d["diagnosisCodeableConcept"]) for d in claim["diagnosis"]}
+    return [
+        SentLine(
+            procedure=_code(item["productOrService"]),
+            modifiers=tuple(_code(modifier) for modifier in item.get("modifier", ())),
+            diagnoses=tuple(diagnosis[sequence] for sequence in item["diagnosisSequence"]),
+            quantity=Decimal(item["quantity"]["value"]),
+            unit_price=Decimal(item["unitPrice"]["value"]),
+        )
+        for item in claim["item"]
+    ]
+
+
+def _code(concept: dict[str, Any]) -> str:
+    return str(codings(concept)[0]["code"])
+
+
+class BillingContract:
+    """Inherit as `class TestContract(BillingContract)`; see the module's docstring for what to supply."""
+
+    info: ClassVar[BillingAdapterInfo]
+    create_operation: ClassVar[str]
+    read_operation: ClassVar[str]
+
+    def settings_for(self, url: str) -> dict[str, Any]:
+        """Plain settings of a connection to the simulator, with a timeout of a few tenths of a second."""
+        raise NotImplementedError
+
+    def wrong_credentials(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The settings with credentials that the simulator refuses."""
+        raise NotImplementedError
+
+    def saved(self, ledger: dict[str, Any], submission_id: str) -> int:
+        """How many claims with this submission id the ledger of `GET /_sim/ledger` holds."""
+        raise NotImplementedError
+
+    def lines(self, payload: VendorPayload) -> list[SentLine]:
+        """The service lines of a payload."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def context(self) -> AdapterContext:
+        """What the adapter is opened with."""
+        return contract_context()
+
+    @pytest.fixture
+    async def connect(self, context: AdapterContext) -> AsyncIterator[Callable[[dict[str, Any]], BillingAdapter]]:
+        """Open adapters that are closed after the test."""
+        async with AsyncExitStack() as stack:
+
+            def connected(settings: dict[str, Any]) -> BillingAdapter:
+                adapter = self.info.open(self.info.settings.model_validate(settings), context)
+                stack.push_async_callback(adapter.aclose)
+                return adapter
+
+            yield connected
+
+    @pytest.fixture
+    def adapter(self, connect: Callable[[dict[str, Any]], BillingAdapter], simulator_url: str) -> BillingAdapter:
+        """The adapter, connected to the simulator."""
+        return connect(self.settings_for(simulator_url))
+
+    @pytest.fixture
+    def claim(self, claims: Sequence[ClaimBundle]) -> ClaimBundle:
+        """The first claim."""
+        return claims[0]
+
+    @pytest.fixture
+    def simulator(self, simulator_url: str) -> Iterator[Simulator]:
+        """The simulator's control routes."""
+        with httpx.Client(base_url=simulator_url) as client:
+            yield Simulator(client)
+
+    # --- building -----------------------------------------------------------------------------------------------
+
+    def test_build_is_repeatable(self, adapter: BillingAdapter, claims: Sequence[ClaimBundle]) -> None:
+        """Equal claims give equal bytes."""
+        for claim in claims:
+            assert adapter.build(deepcopy(claim), SUBMISSION_ID) == adapter.build(claim, SUBMISSION_ID)
+
+    def test_build_is_pure(self, adapter: BillingAdapter, claims: Sequence[ClaimBundle]) -> None:
+        """Building changes nothing of the claim."""
+        for claim in claims:
+            before = deepcopy(claim)
+            adapter.build(claim, SUBMISSION_ID)
+            assert claim == before
+
+    def test_payload_carries_the_submission_id(self, adapter: BillingAdapter, claim: ClaimBundle) -> None:
+        """The vendor can be searched by the submission id, so the payload must hold it."""
+        payload = adapter.build(claim, SUBMISSION_ID)
+        assert payload.submission_id == SUBMISSION_ID
+        assert SUBMISSION_ID.encode() in payload.body
+
+    def test_money_codes_and_pointers_survive(self, adapter: BillingAdapter, claims: Sequence[ClaimBundle]) -> None:
+        """Lines, modifiers, diagnosis pointers, quantities and prices arrive as they are, in order."""
+        for claim in claims:
+            assert self.lines(adapter.build(claim, SUBMISSION_ID)) == expected_lines(claim)
+
+    def test_unknown_element_is_refused(self, adapter: BillingAdapter, claim: ClaimBundle) -> None:
+        """Nothing is dropped silently: an element that nobody maps is named and refused."""
+        unknown = replace(claim, claim={**claim.claim, "prescription": {"reference": "MedicationRequest/1"}})
+        with pytest.raises(UnsupportedElement) as refusal:
+            adapter.build(unknown, SUBMISSION_ID)
+        assert refusal.value.findings[0].expression == "Claim.prescription"
+
+    # --- submitting ---------------------------------------------------------------------------------------------
+
+    async def test_submit_saves_one_claim(
+        self, adapter: BillingAdapter, claims: Sequence[ClaimBundle], simulator: Simulator
+    ) -> None:
+        """Each claim is saved once, and the receipt holds the vendor's evidence."""
+        for number, claim in enumerate(claims):
+            submission_id = f"{SUBMISSION_ID}-{number}"
+            receipt = await adapter.submit(adapter.build(claim, submission_id))
+            assert receipt.submission_id == submission_id
+            assert receipt.state is SubmissionState.RECEIVED
+            assert receipt.vendor_ids
+            assert receipt.calls >= 1
+            assert self.saved(simulator.ledger(), submission_id) == 1
+
+    async def test_second_submission_costs_one_call(
+        self, adapter: BillingAdapter, claim: ClaimBundle, simulator: Simulator
+    ) -> None:
+        """What was looked up once is remembered."""
+        await adapter.submit(adapter.build(claim, f"{SUBMISSION_ID}-1"))
+        receipt = await adapter.submit(adapter.build(claim, f"{SUBMISSION_ID}-2"))
+        assert receipt.calls == 1
+
+    async def test_wrong_credentials(
+        self, connect: Callable[[dict[str, Any]], BillingAdapter], simulator_url: str, claim: ClaimBundle
+    ) -> None:
+        """Refused credentials stop the connection; `probe` reports them with a remedy."""
+        adapter = connect(self.wrong_credentials(self.settings_for(simulator_url)))
+        with pytest.raises(CredentialsRejected):
+            await adapter.submit(adapter.build(claim, SUBMISSION_ID))
+        assert any(not line.ok and line.remedy for line in await adapter.probe())
+
+    async def test_throttled(self, adapter: BillingAdapter, claim: ClaimBundle, simulator: Simulator) -> None:
+        """A throttled claim is not a failed one, and was not saved."""
+        simulator.fail(self.create_operation, FaultKind.RATE_LIMIT)
+        with pytest.raises(RateLimited):
+            await adapter.submit(adapter.build(claim, SUBMISSION_ID))
+        assert self.saved(simulator.ledger(), SUBMISSION_ID) == 0
+
+    @pytest.mark.parametrize("kind", [FaultKind.HTTP_500, FaultKind.RESET, FaultKind.TIMEOUT])
+    async def test_failed_read(
+        self, adapter: BillingAdapter, claim: ClaimBundle, simulator: Simulator, kind: FaultKind
+    ) -> None:
+        """A read that fails has surely saved nothing."""
+        simulator.fail(self.read_operation, kind)
+        with pytest.raises(VendorUnavailable) as failure:
+            await adapter.submit(adapter.build(claim, SUBMISSION_ID))
+        self.assert_harmless(str(failure.value), claim)
+        assert self.saved(simulator.ledger(), SUBMISSION_ID) == 0
+
+    async def test_no_connection(self, connect: Callable[[dict[str, Any]], BillingAdapter], claim: ClaimBundle) -> None:
+        """A connection that was never made has surely saved nothing."""
+        adapter = connect(self.settings_for(refused_url()))
+        with pytest.raises(VendorUnavailable):
+            await adapter.submit(adapter.build(claim, SUBMISSION_ID))
+        assert not all(line.ok for line in await adapter.probe())
+
+    @pytest.mark.parametrize(
+        ("kind", "copies"),
+        [
+            (FaultKind.GARBAGE, None),
+            (FaultKind.RESET, 0),
+            (FaultKind.RESET_AFTER_SAVE, 1),
+            (FaultKind.TIMEOUT, 0),
+            (FaultKind.TIMEOUT_AFTER_SAVE, 1),
+            (FaultKind.HTTP_500_AFTER_SAVE, 1),
+        ],
+    )
+    async def test_lost_answer(
+        self, adapter: BillingAdapter, claim: ClaimBundle, simulator: Simulator, kind: FaultKind, copies: int | None
+    ) -> None:
+        """A lost answer leaves the outcome unknown, and looking for the claim settles it."""
+        payload = adapter.build(claim, SUBMISSION_ID)
+        simulator.fail(self.create_operation, kind)
+        with pytest.raises(OutcomeUnknown) as failure:
+            await adapter.submit(payload)
+        self.assert_harmless(str(failure.value), claim)
+        held = self.saved(simulator.ledger(), SUBMISSION_ID)
+        if copies is not None:
+            assert held == copies
+        if BillingCapability.FIND_SUBMISSION in self.info.capabilities:
+            found = await adapter.find_submission(SUBMISSION_ID, payload)
+            assert (found is not None) == (held == 1)
+
+    async def test_claim_saved_after_the_answer_was_given_up(
+        self, adapter: BillingAdapter, claim: ClaimBundle, simulator: Simulator
+    ) -> None:
+        """Why looking proves something only after `settle_seconds`: the vendor may still be saving."""
+        self.needs(BillingCapability.FIND_SUBMISSION)
+        payload = adapter.build(claim, SUBMISSION_ID)
+        simulator.fail(self.create_operation, FaultKind.SAVE_AFTER_TIMEOUT)
+        with pytest.raises(OutcomeUnknown):
+            await adapter.submit(payload)
+        for _ in range(_LOOKS):
+            if await adapter.find_submission(SUBMISSION_ID, payload) is not None:
+                break
+            await asyncio.sleep(0.02)
+        assert self.saved(simulator.ledger(), SUBMISSION_ID) == 1
+
+    async def test_find_submission(self, adapter: BillingAdapter, claim: ClaimBundle) -> None:
+        """A claim is found by its own submission id only, with the same vendor ids as its receipt had."""
+        self.needs(BillingCapability.FIND_SUBMISSION)
+        payload = adapter.build(claim, SUBMISSION_ID)
+        assert await adapter.find_submission(SUBMISSION_ID, payload) is None
+        receipt = await adapter.submit(payload)
+        found = await adapter.find_submission(SUBMISSION_ID, payload)
+        assert found is not None
+        assert found.submission_id == SUBMISSION_ID
+        shared = found.vendor_ids.keys() & receipt.vendor_ids.keys()
+        assert shared
+        assert {name: found.vendor_ids[name] for name in shared} == {n: receipt.vendor_ids[n] for n in shared}
+        other = adapter.build(claim, f"{SUBMISSION_ID}-other")
+        assert await adapter.find_submission(other.submission_id, other) is None
+
+    async def test_outcome_of_a_new_claim(self, adapter: BillingAdapter, claim: ClaimBundle) -> None:
+        """Right after a submission the vendor can be asked, and proves at least that it holds the claim."""
+        self.needs(BillingCapability.POLL_OUTCOME)
+        receipt = await adapter.submit(adapter.build(claim, SUBMISSION_ID))
+        outcome: ClaimOutcome = await adapter.fetch_outcome(receipt)
+        assert outcome.submission_id == SUBMISSION_ID
+        assert outcome.evidence.state in (SubmissionState.RECEIVED, SubmissionState.ACCEPTED)
+        assert outcome.evidence.reference
+
+    # --- settings, capabilities, privacy -------------------------------------------------------------------------
+
+    def test_unknown_settings_are_refused(self, simulator_url: str) -> None:
+        """A misspelt key must not be ignored."""
+        with pytest.raises(ValidationError):
+            self.info.settings.model_validate({**self.settings_for(simulator_url), "no_such_setting": 1})
+
+    def test_settings_are_described_and_secrets_hidden(self, simulator_url: str) -> None:
+        """The documentation is printed from the descriptions; a settings object may end up in a log."""
+        fields = self.info.settings.model_fields
+        assert all(setting.description for setting in fields.values())
+        shown = repr(self.info.settings.model_validate(self.settings_for(simulator_url)))
+        assert not [secret for secret in self.secrets(simulator_url) if secret in shown]
+
+    async def test_undeclared_verbs(self, adapter: BillingAdapter, claim: ClaimBundle) -> None:
+        """A verb whose capability is not declared raises, instead of giving an empty answer."""
+        if BillingCapability.INBOUND_OUTCOME not in self.info.capabilities:
+            with pytest.raises(UnsupportedOperation):
+                adapter.parse_outcome(b"<message/>")
+        if BillingCapability.FIND_SUBMISSION not in self.info.capabilities:
+            with pytest.raises(UnsupportedOperation):
+                await adapter.find_submission(SUBMISSION_ID, adapter.build(claim, SUBMISSION_ID))
+
+    async def test_probe_of_a_good_connection(self, adapter: BillingAdapter) -> None:
+        """`gateway check` has something to show, and all of it is good."""
+        lines = await adapter.probe()
+        assert lines
+        assert all(line.ok for line in lines)
+
+    def test_scrub(self, adapter: BillingAdapter, simulator_url: str, claims: Sequence[ClaimBundle]) -> None:
+        """No secret and no patient value of a payload survives."""
+        secrets = self.secrets(simulator_url)
+        for claim in claims:
+            body = adapter.build(claim, SUBMISSION_ID).body.decode()
+            clean = adapter.scrub(f"{' '.join(secrets)} {body}")
+            assert not [secret for secret in secrets if secret in clean]
+            self.assert_harmless(clean, claim)
+
+    async def test_error_texts_hold_no_patient_value(
+        self, adapter: BillingAdapter, claims: Sequence[ClaimBundle], simulator: Simulator
+    ) -> None:
+        """Whatever goes wrong, wherever it does."""
+        for kind in (FaultKind.HTTP_500, FaultKind.GARBAGE, FaultKind.RATE_LIMIT, FaultKind.UNAUTHORIZED):
+            for claim in claims:
+                simulator.fail("*", kind)
+                with pytest.raises(AdapterError) as failure:
+                    await adapter.submit(adapter.build(claim, SUBMISSION_ID))
+                texts = [str(failure.value), *(f"{f.message} {f.fix}" for f in failure.value.findings)]
+                self.assert_harmless(" ".join(texts), claim)
+
+    # --- help ---------------------------------------------------------------------------------------------------
+
+    def secrets(self, url: str) -> list[str]:
+        """The values of the connection's secret settings."""
+        settings = self.info.settings.model_validate(self.settings_for(url))
+        values = (getattr(settings, name) for name in type(settings).model_fields)
+        return [value.get_secret_value() for value in values if hasattr(value, "get_secret_value")]
+
+    def needs(self, capability: BillingCapability) -> None:
+        """Skip the test of a capability that the adapter does not declare."""
+        if capability not in self.info.capabilities:
+            pytest.skip(f"{self.info.name} does not declare {capability.value}")
+
+    def assert_harmless(self, text: str, claim: ClaimBundle) -> None:
+        """No patient value of the claim is in the text."""
+        assert not [value for value in patient_values(claim) if value in text]

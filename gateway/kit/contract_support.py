@@ -1,0 +1,130 @@
+"""What the contract tests of all adapters share: a context without waiting, and simulators that run.
+
+Imported only by tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import uvicorn
+
+from gateway.canonical.clinic import BillingProvider, ClinicFacts
+from gateway.canonical.models import ClaimBundle
+from gateway.kit.simulator import FaultKind, SimulatorOptions
+from gateway.ports.context import AdapterContext
+
+_START_SECONDS = 10.0
+
+
+@dataclass
+class NoPacer:
+    """A pacer that never waits and remembers what it was asked."""
+
+    asked: list[tuple[str, float]] = field(default_factory=list)
+
+    async def wait(self, operation: str, gap_seconds: float) -> None:
+        """Return at once."""
+        self.asked.append((operation, gap_seconds))
+
+
+@dataclass
+class LocalLock:
+    """A lock for one process, by key."""
+
+    held: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def __call__(self, key: str) -> AsyncIterator[None]:
+        """Hold the lock named `key`."""
+        async with self.held.setdefault(key, asyncio.Lock()):
+            yield
+
+
+def contract_context(connection: str = "contract") -> AdapterContext:
+    """A context of a made-up clinic in New York, without pacing."""
+    biller = BillingProvider(name="Lakeside Dermatology", npi="1234567893", tax_id="123456789")
+    clinic = ClinicFacts("contract", "Lakeside Dermatology", ZoneInfo("America/New_York"), biller)
+    return AdapterContext(
+        clinic, connection, NoPacer(), LocalLock(), now=lambda: datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
+    )
+
+
+@contextmanager
+def simulator_running(
+    build: Callable[[SimulatorOptions], Any], *, credentials: Mapping[str, str], data: Any = None, pace: float = 0.0
+) -> Iterator[str]:
+    """Serve a simulator on a free port of this machine, in its own thread; gives its address."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        options = SimulatorOptions(base_url=url, pace=pace, credentials=dict(credentials), data=data)
+        config = uvicorn.Config(build(options), log_level="critical", timeout_graceful_shutdown=0)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + _START_SECONDS
+        while not server.started:
+            if time.monotonic() > deadline or not thread.is_alive():
+                raise RuntimeError("the simulator did not start")
+            time.sleep(0.005)
+        try:
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join(_START_SECONDS)
+
+
+def refused_url() -> str:
+    """An address of this machine where nothing listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def patient_values(bundle: ClaimBundle) -> set[str]:
+    """Names, birth dates, addresses and member ids that must not leave the payload."""
+    values: set[str] = set()
+    for resource in bundle.resources.values():
+        if resource["resourceType"] in ("Patient", "RelatedPerson"):
+            for name in resource.get("name", ()):
+                values |= {name.get("family", ""), *name.get("given", ())}
+            for address in resource.get("address", ()):
+                values |= {*address.get("line", ())}
+            values.add(resource.get("birthDate", ""))
+        elif resource["resourceType"] == "Coverage":
+            values.add(resource.get("subscriberId", ""))
+    return values - {""}
+
+
+@dataclass(frozen=True, slots=True)
+class Simulator:
+    """The control routes that every simulator has."""
+
+    client: httpx.Client
+
+    def ledger(self) -> dict[str, Any]:
+        """What the vendor holds."""
+        answer = self.client.get("/_sim/ledger")
+        answer.raise_for_status()
+        ledger: dict[str, Any] = answer.json()
+        return ledger
+
+    def fail(self, operation: str, kind: FaultKind, times: int = 1) -> None:
+        """Fail the next calls of an operation ("*" for any)."""
+        rule = {"operation": operation, "kind": kind.value, "times": times}
+        self.client.post("/_sim/faults", json={"rules": [rule]}).raise_for_status()
+
+    def reset(self) -> None:
+        """Empty the ledger and forget the faults."""
+        self.client.post("/_sim/reset").raise_for_status()

@@ -1,0 +1,157 @@
+"""The parts of one charge: procedure code, modifiers, units and price (claim_profile section 6, boxes 24B-24G)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import ROUND_HALF_UP, Decimal
+
+from gateway.canonical import codes
+from gateway.canonical.errors import MappingError
+from gateway.kit.ehr_diagnoses import icd10cm
+from gateway.kit.ehr_element import Element, codings
+
+MINUTES = frozenset({"min", "minute", "minutes", "mj"})
+CENT = Decimal("0.01")
+PRICE_DIGITS = (CENT, Decimal("0.0001"), Decimal("0.000001"))
+MODIFIER_SYSTEMS = frozenset({codes.CPT, codes.HCPCS})
+
+
+def procedure_code(owner: Element, name: str) -> tuple[str, str]:
+    """System and code of the first CPT or HCPCS coding; the system follows the code's form, as EHRs mix the two up."""
+    for coding in codings(owner, name):
+        code = (coding.text("code") or "").upper()
+        system = codes.procedure_system(code)
+        if system and is_procedure_coding(coding):
+            return system, code
+    raise MappingError(
+        owner.at(name),
+        "the charge has no CPT or HCPCS code",
+        "Enter a valid CPT or HCPCS code for this charge in the EHR.",
+    )
+
+
+def is_procedure_coding(coding: Element) -> bool:
+    """Whether a coding is a CPT or HCPCS code and not a modifier beside one."""
+    code = coding.text("code") or ""
+    return coding.text("system") in MODIFIER_SYSTEMS and len(code) > 2
+
+
+def item_modifiers(item: Element, extensions: frozenset[str]) -> tuple[str, ...]:
+    """The modifiers of a Claim.item, in order."""
+    found = []
+    for concept in item.children("modifier"):
+        values = [(c.text("code"), c.at("code")) for c in concept.children("coding")]
+        found.append(next((_modifier(v, path) for v, path in values if v), None) or _modifier("", concept.path))
+    return unique([*found, *_extension_modifiers(item, extensions)])
+
+
+def concept_modifiers(concept: Element | None, extensions: frozenset[str]) -> tuple[str, ...]:
+    """Modifiers beside the procedure code: R4 gives ChargeItem and Procedure no element of their own for them."""
+    if concept is None:
+        return ()
+    beside = [
+        _modifier(code, coding.at("code"))
+        for coding in concept.children("coding")
+        if coding.text("system") in MODIFIER_SYSTEMS and len(code := coding.text("code") or "") == 2
+    ]
+    return unique([*beside, *_extension_modifiers(concept, extensions)])
+
+
+def _extension_modifiers(element: Element, extensions: frozenset[str]) -> list[str]:
+    found = []
+    for extension in element.children("extension"):
+        if extension.text("url") not in extensions:
+            continue
+        concept, coding = extension.child("valueCodeableConcept"), extension.child("valueCoding")
+        coded = [c.text("code") for c in (concept.children("coding") if concept else [coding] if coding else [])]
+        plain = [extension.text("valueCode"), extension.text("valueString")]
+        found.append(_modifier(next((value for value in (*coded, *plain) if value), ""), extension.path))
+    return found
+
+
+def _modifier(value: str, path: str) -> str:
+    canonical = codes.modifier(value)
+    if canonical is None:
+        raise MappingError(path, "is not a procedure modifier (two letters or digits)", "Correct it in the EHR.")
+    return canonical
+
+
+def quantity_of(owner: Element) -> Decimal:
+    """The units, above zero; 1 when the EHR gives none."""
+    held = owner.child("quantity")
+    value = held.number("value", below=10**5) if held else None
+    if held is not None and value is not None and value <= 0:
+        raise MappingError(held.at("value"), "the number of units is not above zero", "Correct the units in the EHR.")
+    return Decimal(1) if value is None else value
+
+
+def unit_of(owner: Element) -> str:
+    """MJ for minutes of anaesthesia, else UN (claim_profile box 24G)."""
+    held = owner.child("quantity")
+    named = {(held.text("code") or "").lower(), (held.text("unit") or "").lower()} if held else set()
+    return "MJ" if named & MINUTES else "UN"
+
+
+def item_price(item: Element, quantity: Decimal) -> Decimal | None:
+    """The unit price with the item's factor in it, from unitPrice or from net; both must agree."""
+    price, net = _money(item, "unitPrice"), _money(item, "net")
+    factor = item.number("factor", below=10**4)
+    if price is not None and factor is not None:
+        price *= factor
+    if price is None:
+        return None if net is None else _per_unit(net, quantity, item.at("net"))
+    if net is not None and _cents(price * quantity) != _cents(net):
+        raise MappingError(
+            item.at("net"), "the charge is not the unit price times the units", "Correct price or units in the EHR."
+        )
+    return price
+
+
+def charge_item_price(charge: Element, quantity: Decimal) -> Decimal | None:
+    """ChargeItem.priceOverride is the line's total price (R4), so it is divided by the units."""
+    total = _money(charge, "priceOverride")
+    return None if total is None else _per_unit(total, quantity, charge.at("priceOverride"))
+
+
+def _per_unit(total: Decimal, quantity: Decimal, path: str) -> Decimal:
+    """The shortest unit price that gives back the total to the cent."""
+    for digits in PRICE_DIGITS:
+        price = (total / quantity).quantize(digits, ROUND_HALF_UP)
+        if _cents(price * quantity) == _cents(total):
+            return price
+    raise MappingError(path, "the charge cannot be divided by the units", "Enter the price of one unit in the EHR.")
+
+
+def _money(owner: Element, name: str) -> Decimal | None:
+    held = owner.child(name)
+    if held is None:
+        return None
+    if (held.text("currency") or "USD") != "USD":
+        raise MappingError(held.at("currency"), "the price is not in US dollars", "Enter the price in US dollars.")
+    return held.number("value")
+
+
+def _cents(amount: Decimal) -> Decimal:
+    return amount.quantize(CENT, ROUND_HALF_UP)
+
+
+def reason_code(reason: Element) -> str:
+    """The ICD-10-CM code of a ChargeItem.reason, which is itself the concept."""
+    return icd10cm(Element({"reason": reason.value}, reason.path.rpartition(".")[0]), "reason")
+
+
+def place_code(owner: Element, name: str) -> str | None:
+    """The CMS place of service code of a concept."""
+    return next(
+        (
+            code
+            for coding in codings(owner, name)
+            if coding.text("system") == codes.POS and (code := coding.text("code"))
+        ),
+        None,
+    )
+
+
+def unique(values: Iterable[str]) -> tuple[str, ...]:
+    """The values in order, each once."""
+    return tuple(dict.fromkeys(values))

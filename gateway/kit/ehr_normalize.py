@@ -1,0 +1,141 @@
+"""From an encounter record to the canonical encounter: pure, and it either succeeds or raises `MappingError`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+
+from gateway.canonical.clinic import ClinicFacts
+from gateway.canonical.errors import MappingError
+from gateway.canonical.models import ChargeLine, EncounterBundle, EncounterRecord, Resource
+from gateway.kit.ehr_charges import billing_claim, charge_lines
+from gateway.kit.ehr_diagnoses import Diagnosis, diagnoses
+from gateway.kit.ehr_element import start_date
+from gateway.kit.ehr_resources import canonical_resources, validate
+from gateway.kit.ehr_roles import (
+    coverages,
+    place_of_service,
+    prior_authorization,
+    referral_number,
+    roles,
+    with_order,
+)
+from gateway.kit.ehr_rows import ResourceMap
+from gateway.kit.ehr_source import Dialect, Known, Source
+
+
+def normalize(
+    record: EncounterRecord,
+    *,
+    connection: str,
+    clinic: ClinicFacts,
+    dialect: Dialect,
+    maps: Mapping[str, ResourceMap],
+) -> EncounterBundle:
+    """The canonical encounter of a record; every reference in it resolves inside it and every resource is valid R4."""
+    source = Source(record, connection, clinic, dialect)
+    _require_signed(source)
+    patient = _patient(source)
+    claim = billing_claim(source, patient)
+    held = coverages(source, claim, patient)
+    found = diagnoses(source, claim)
+    charges = charge_lines(source, claim, patient)
+    named = roles(source, claim)
+    resources = _resources(source, maps, [patient, *held], found)
+    encounter = {**resources.pop(source.encounter.reference), "diagnosis": _encounter_diagnoses(found)}
+    resources = with_order(resources, held)
+    for resource in (encounter, *resources.values()):
+        validate(resource)
+    return EncounterBundle(
+        encounter={name: value for name, value in encounter.items() if value != []},
+        resources=_in_order(resources, held),
+        charges=tuple(_without_own_performer(line, named["rendering_provider"]) for line in charges),
+        diagnosis_codes=tuple(diagnosis.code for diagnosis in found),
+        roles=named,
+        serviced=_serviced(source, charges),
+        location_code=place_of_service(source, claim),
+        prior_authorization=prior_authorization(claim),
+        referral_number=referral_number(source, claim),
+        source=_source_url(source),
+    )
+
+
+def _require_signed(source: Source) -> None:
+    status = source.encounter.element.text("status")
+    if status not in source.dialect.signed_statuses:
+        raise MappingError(
+            "Encounter.status",
+            "the encounter is not signed off, so it is not billed yet",
+            "Sign the encounter in the EHR; the gateway then picks it up by itself.",
+        )
+
+
+def _patient(source: Source) -> Known:
+    patient = source.resolve(source.encounter.element.child("subject"), source.encounter)
+    if patient is None or patient.resource_type != "Patient":
+        raise MappingError(
+            "Encounter.subject",
+            "does not lead to a patient that the EHR gives",
+            "Check the encounter's patient in the EHR, and that this client may read Patient.",
+        )
+    return patient
+
+
+def _resources(
+    source: Source, maps: Mapping[str, ResourceMap], wanted: list[Known], found: list[Diagnosis]
+) -> dict[str, Resource]:
+    """The canonical resources of everything that the encounter needs, the Encounter among them."""
+    procedures = [
+        k
+        for k in source.of_type("Procedure")
+        if source.resolve(k.element.child("encounter"), k) is source.encounter
+        and k.element.text("status") != "entered-in-error"
+    ]
+    conditions = [diagnosis.condition for diagnosis in found if diagnosis.condition is not None]
+    for known in (source.encounter, *wanted, *conditions, *procedures):
+        source.use(known)
+    return canonical_resources(source, maps)
+
+
+def _encounter_diagnoses(found: list[Diagnosis]) -> list[Resource]:
+    """Encounter.diagnosis in claim order with ranks 1..n, for the diagnoses that are Conditions."""
+    conditions = [diagnosis.condition for diagnosis in found]
+    return [
+        {"condition": {"reference": condition.reference}, "rank": rank}
+        for rank, condition in enumerate(conditions, start=1)
+        if condition is not None
+    ]
+
+
+def _in_order(resources: Mapping[str, Resource], held: list[Known]) -> tuple[Resource, ...]:
+    """The resources in type order, with the coverages in theirs."""
+    ranks = {known.reference: i for i, known in enumerate(held)}
+    ordered = sorted((r for r in resources if r in ranks), key=lambda reference: ranks[reference])
+    replacement = iter(ordered)
+    return tuple(resources[next(replacement) if reference in ranks else reference] for reference in resources)
+
+
+def _without_own_performer(line: ChargeLine, rendering: str) -> ChargeLine:
+    """A line names a performer only when it is another one than the encounter's."""
+    return replace(line, performer=None) if line.performer == rendering else line
+
+
+def _serviced(source: Source, charges: tuple[ChargeLine, ...]) -> date:
+    period = source.encounter.element.child("period")
+    started = start_date(period, ("start",), source.clinic) if period else None
+    found = started or min((line.serviced for line in charges if line.serviced), default=None)
+    if found is None:
+        raise MappingError(
+            "Encounter.period.start",
+            "the encounter has no date, and a claim needs the date of service",
+            "Enter the date of the visit in the EHR.",
+        )
+    return found
+
+
+def _source_url(source: Source) -> str:
+    meta = source.encounter.element.child("meta")
+    version = meta.text("versionId") if meta else None
+    url = f"{source.base_url}/{source.encounter.vendor_reference}"
+    return f"{url}/_history/{version}" if version else url

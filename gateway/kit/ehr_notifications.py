@@ -1,0 +1,213 @@
+"""Incoming notifications: R4 rest-hook in all its forms, and the bundles of the Subscriptions R5 Backport.
+
+Nothing in a body is billing input: it only names encounters, which are then read again from the EHR.
+Source: shared standards subscriptions sections 1, 4, 6 and 7; vendors generic_smart_fhir section 4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+
+from gateway.canonical import jsonio
+from gateway.canonical.errors import MappingError, NotificationMalformed, NotificationRejected
+from gateway.canonical.models import EncounterRef, Notification, NotificationRequest
+from gateway.kit.ehr_element import Element, parsed_instant
+from gateway.kit.ehr_references import is_vendor_id, version_of
+
+STATUS_TYPES = frozenset({"Parameters", "SubscriptionStatus"})
+EVENT_TYPES = frozenset({"event-notification", "query-event"})
+SIGNATURE_HEADER = "x-signature"
+
+
+def verify_bearer(request: NotificationRequest, secret: str) -> None:
+    """Check the shared secret in the Authorization header, in constant time; raises `NotificationRejected`."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    equal = hmac.compare_digest(_bytes(given.strip()), _bytes(secret))
+    if not secret or scheme.lower() != "bearer" or not equal:
+        raise NotificationRejected("the notification does not carry this connection's secret")
+
+
+def verify_hmac(request: NotificationRequest, secret: str) -> None:
+    """Check HMAC-SHA256 in hex over the raw body, in X-Signature; raises `NotificationRejected`."""
+    given = request.headers.get(SIGNATURE_HEADER, "").strip().lower().removeprefix("sha256=")
+    wanted = hmac.new(_bytes(secret), request.body, hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(_bytes(given), wanted.encode()) or not secret:
+        raise NotificationRejected("the notification's signature is not made with this connection's secret")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def parse_notification(request: NotificationRequest) -> Notification:
+    """Which encounters a notification names; resources and events of other kinds give none.
+
+    Raises `NotificationMalformed` naming the element; its text quotes nothing of the body.
+    """
+    named = _named_by_path(request.path)
+    if request.method.upper() == "DELETE":
+        return Notification()
+    if not request.body.strip():
+        return Notification((_ref(named, None, "empty"),)) if named else Notification(poll=True)
+    try:
+        body = jsonio.loads(request.body)
+    except jsonio.NotJson as problem:
+        raise NotificationMalformed(f"the body is {problem}") from None
+    if not isinstance(body, dict):
+        raise NotificationMalformed("the body is not a FHIR resource: not a JSON object")
+    try:
+        return _parse_resource(Element(body, "$this"), named, request.body)
+    except MappingError as problem:
+        raise NotificationMalformed(str(problem)) from None
+
+
+def encounter_ref(encounter: Mapping[str, Any], otherwise: str) -> EncounterRef | None:
+    """A pointer to an Encounter that was sent or found; `otherwise` tells apart versions that have no number."""
+    element = Element(encounter, "Encounter")
+    vendor_id = element.text("id")
+    if vendor_id is None or not is_vendor_id(vendor_id):
+        return None
+    return _ref(vendor_id, element.child("meta"), otherwise)
+
+
+def _parse_resource(body: Element, named: str | None, raw: bytes) -> Notification:
+    name = body.text("resourceType")
+    if name is None:
+        raise NotificationMalformed("resourceType: is missing")
+    if name == "Bundle":
+        return _parse_bundle(Element(body.value, "Bundle"))
+    if name != "Encounter":
+        return Notification()
+    ref = encounter_ref(body.value, hashlib.sha256(raw).hexdigest()[:16])
+    if ref is None:
+        raise NotificationMalformed("Encounter.id: is missing or is not a FHIR id")
+    if named is not None and named != ref.encounter_id:
+        raise NotificationMalformed("Encounter.id: is another one than the address names")
+    return Notification((ref,))
+
+
+def _parse_bundle(bundle: Element) -> Notification:
+    entries = bundle.children("entry")
+    resources = [resource for entry in entries if (resource := entry.child("resource")) is not None]
+    encounters = [r for r in resources if r.text("resourceType") == "Encounter"]
+    status = next((r for r in resources if r.text("resourceType") in STATUS_TYPES), None)
+    if status is None:
+        if bundle.text("type") == "history":
+            raise NotificationMalformed("Bundle.entry[0].resource: is not the status of a subscription")
+        return Notification(_unique([_sent(encounter) for encounter in encounters]))
+    return _parse_status(_Status.of(status), {_id(e): e for e in encounters})
+
+
+class _Status:
+    """A subscription's status, from R4 Parameters or an R5 SubscriptionStatus."""
+
+    def __init__(self, values: Mapping[str, Any], events: list[_Event]) -> None:
+        self.values, self.events = values, events
+
+    @classmethod
+    def of(cls, resource: Element) -> _Status:
+        if resource.text("resourceType") == "SubscriptionStatus":
+            events = resource.children("notificationEvent")
+            values = {name: resource.text(name) for name in ("type", "status")}
+            subscription = resource.child("subscription")
+            values["subscription"] = subscription.text("reference") if subscription else None
+            return cls(values, [_Event.of(e.value.get("eventNumber"), e.child("focus"), e) for e in events])
+        parameters = resource.children("parameter")
+        return cls(_named_values(parameters), [_parts(p) for p in parameters if p.text("name") == "notification-event"])
+
+
+class _Event:
+    """One event: its number within the subscription and the reference to its focus, when there is one."""
+
+    def __init__(self, number: int, focus: str | None) -> None:
+        self.number, self.focus = number, focus
+
+    @classmethod
+    def of(cls, number: Any, focus: Element | None, at: Element) -> _Event:
+        text = str(number) if isinstance(number, str | int) and not isinstance(number, bool) else ""
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise NotificationMalformed(f"{at.path}: has no event number")
+        return cls(int(text), focus.text("reference") if focus else None)
+
+
+def _parts(event: Element) -> _Event:
+    parts = {part.text("name"): part for part in event.children("part")}
+    number, focus = parts.get("event-number"), parts.get("focus")
+    return _Event.of(
+        number.text("valueString") if number else None, focus.child("valueReference") if focus else None, event
+    )
+
+
+def _named_values(parameters: list[Element]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for parameter in parameters:
+        reference = parameter.child("valueReference")
+        value = reference.text("reference") if reference else parameter.text("valueCode")
+        values[parameter.text("name") or ""] = value
+    return values
+
+
+def _parse_status(status: _Status, encounters: Mapping[str | None, Element]) -> Notification:
+    lagging = status.values.get("status") == "error"  # deliveries have failed: some events may never have come
+    if status.values.get("type") not in EVENT_TYPES:
+        return Notification(poll=lagging)
+    subscription = (status.values.get("subscription") or "").rpartition("/")[2]
+    refs = []
+    poll = lagging or not status.events
+    for event in sorted(status.events, key=lambda e: e.number):
+        if event.focus is None:
+            poll = True  # content level "empty": it only says that something changed
+            continue
+        ref = _focus_ref(event.focus, f"{subscription}#{event.number}", encounters)
+        refs += [ref] if ref else []
+    return Notification(_unique(refs), poll)
+
+
+def _focus_ref(focus: str, event: str, encounters: Mapping[str | None, Element]) -> EncounterRef | None:
+    *_, resource_type, vendor_id = ["", *focus.partition("/_history/")[0].rsplit("/", 2)][-2:]
+    if resource_type != "Encounter":
+        return None
+    if not is_vendor_id(vendor_id):
+        raise NotificationMalformed("notification-event.focus: does not name an Encounter by a FHIR id")
+    sent = encounters.get(vendor_id)
+    meta = sent.child("meta") if sent else None
+    if meta is None and (version := version_of(focus)):
+        meta = Element({"versionId": version}, "focus")
+    return _ref(vendor_id, meta, event)
+
+
+def _sent(encounter: Element) -> EncounterRef:
+    ref = encounter_ref(encounter.value, hashlib.sha256(jsonio.canonical_bytes(encounter.value)).hexdigest()[:16])
+    if ref is None:
+        raise NotificationMalformed(f"{encounter.at('id')}: is missing or is not a FHIR id")
+    return ref
+
+
+def _id(encounter: Element) -> str | None:
+    return encounter.text("id")
+
+
+def _ref(vendor_id: str, meta: Element | None, otherwise: str) -> EncounterRef:
+    """The dedupe key is the same for one version of an encounter however the news of it arrives."""
+    version = meta.text("versionId") if meta else None
+    updated = parsed_instant(meta.text("lastUpdated")) if meta else None
+    moment = updated.astimezone(UTC).isoformat() if updated else None
+    return EncounterRef(vendor_id, f"Encounter/{vendor_id}@{version or moment or otherwise}", updated)
+
+
+def _named_by_path(path: str) -> str | None:
+    """The encounter that `PUT {endpoint}/Encounter/{id}` names."""
+    resource_type, _, vendor_id = path.strip("/").partition("/")
+    if resource_type != "Encounter":
+        return None
+    if not is_vendor_id(vendor_id):
+        raise NotificationMalformed("the address does not name an Encounter by a FHIR id")
+    return vendor_id
+
+
+def _unique(refs: list[EncounterRef]) -> tuple[EncounterRef, ...]:
+    return tuple({ref.dedupe_key: ref for ref in refs}.values())
