@@ -23,11 +23,10 @@ from functools import cached_property
 from pathlib import Path
 
 from gateway.canonical.errors import ConfigurationError, StoreError
-from gateway.store.embedded_programs import DESCRIPTORS, LOCALE, Programs, path_for_child, usable_programs
+from gateway.store.embedded_programs import DESCRIPTORS, LOCALE, Programs, path_for_child, shut_down, usable_programs
 
 _WAIT_SECONDS = 15.0  # for another process' server, and for a dead server's last processes to go away
 _RECOVERY_SECONDS = 300.0  # a server that lives but is not ready is replaying its log: that is progress, not failure
-_SHUTDOWN_SECONDS = 60.0
 _PROBE_SECONDS = 2.0
 _POLL_SECONDS = 0.01
 _LOG_LIMIT_BYTES = 10 * 1024 * 1024
@@ -127,7 +126,7 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Owner: shut the server down cleanly, remove what lies outside the directory, free the lock. Else nothing."""
         if self._process is not None:
-            _shut_down(self._process)
+            shut_down(self._process)
         self._process = self._programs = None
         self._held.close()
         self._owner = False
@@ -176,7 +175,7 @@ class EmbeddedPostgres:
         if self._process is not None:
             if self._becomes_ready(self._process):
                 return
-            _shut_down(self._process)
+            shut_down(self._process)
         self._programs = self._programs or self._prepare()
         deadline = time.monotonic() + _WAIT_SECONDS
         while True:
@@ -295,14 +294,3 @@ def _disown_reused_pid(lock_file: Path) -> None:
             with lock_file.open("r+") as file:
                 file.write(f"{os.getpid()}\n{rest}")
                 file.truncate()
-
-
-def _shut_down(process: subprocess.Popen[bytes]) -> None:
-    """Fast shutdown; when it hangs, the immediate one, after which the next start replays the log."""
-    for request, seconds in ((signal.SIGINT, _SHUTDOWN_SECONDS), (signal.SIGQUIT, _WAIT_SECONDS)):
-        process.send_signal(request)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-            return
-    process.kill()
-    process.wait()

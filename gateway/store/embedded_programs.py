@@ -24,6 +24,7 @@ from gateway.canonical.errors import ConfigurationError
 
 LOCALE = "C" if sys.platform == "darwin" else "C.UTF-8"  # macOS knows no C.UTF-8; both sort by code point
 DESCRIPTORS = Path("/proc/self/fd")
+_FAST_SECONDS, _IMMEDIATE_SECONDS = 60.0, 15.0  # how long each kind of shutdown may take
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -70,6 +71,17 @@ def path_for_child(directory: Path, descriptor: int) -> str:
     That path is short and needs no permission on the parents, which the account may lack (a checkout below /root).
     """
     return f"{DESCRIPTORS}/{descriptor}" if DESCRIPTORS.is_dir() else str(directory)
+
+
+def shut_down(process: subprocess.Popen[bytes]) -> None:
+    """Fast shutdown; when it hangs, the immediate one, after which the next start replays the log."""
+    for request, seconds in ((signal.SIGINT, _FAST_SECONDS), (signal.SIGQUIT, _IMMEDIATE_SECONDS)):
+        process.send_signal(request)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+            return
+    process.kill()
+    process.wait()
 
 
 def service_account(data: Path) -> Account | None:

@@ -140,11 +140,21 @@ class TestPlaces:
             ("Patient.name[0].Smith", "Patient.name[0]"),
             ("Patient.", "Patient"),
             ("Smith", "Resource"),
+            ("Patient/1", "Resource"),
             ("", "Resource"),
         ],
     )
     def test_paths_become_fhirpath_of_element_names_only(self, path: str, expression: str) -> None:
         assert expression_of(path) == expression
+
+    def test_no_place_repeats_what_a_broken_resource_holds(self) -> None:
+        bundle = encounter_bundle()
+        only("Patient", bundle.resources)["resourceType"] = "Qzx7Marker"
+        bundle.encounter["Qzx7 Marker"] = {"reference": "Location/derm-office"}
+        del bundle.encounter["location"]
+        found = check_encounter(bundle)
+        assert ("r4-schema", "Resource") in places(found)
+        assert "Qzx7" not in repr(found)
 
 
 class TestEncounter:
@@ -245,6 +255,17 @@ class TestSchema:
         for _ in range(5000):
             deep = {"url": "urn:x", "extension": [deep]}
         assert places(check_resource({"resourceType": "Patient", "extension": [deep]})) == {("r4-schema", "Resource")}
+        bundle = claim_bundle()
+        only("Coverage", [*bundle.resources.values()])["extension"] = [deep]
+        assert places(check_claim(bundle)) == {("r4-schema", "Coverage")}
+        bundle.claim["extension"] = [deep]
+        assert places(check_claim(bundle)) == {("r4-schema", "Resource"), ("r4-schema", "Coverage")}
+
+    @pytest.mark.parametrize("root", [{}, [], None, {"resourceType": "Basic", "code": {"text": "x"}}])
+    def test_a_bundle_needs_its_root(self, root: Any) -> None:
+        assert places(check_claim(ClaimBundle(root, {}))) == {("r4-schema", "Claim")}
+        encounter = replace(encounter_bundle(), encounter=root)
+        assert places(check_encounter(encounter)) == {("r4-schema", "Encounter")}
 
 
 class TestBindings:
