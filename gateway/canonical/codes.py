@@ -45,7 +45,7 @@ PROFILE_BASE = "https://fhir-billing-gateway.org/fhir/StructureDefinition"
 
 _CPT_FORM = re.compile(r"\d{4}[0-9FTU]")
 _HCPCS_FORM = re.compile(r"[A-V]\d{4}")
-_ICD10CM_FORM = re.compile(r"[A-TV-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?")
+_ICD10CM_FORM = re.compile(r"[A-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?")
 _MODIFIER_FORM = re.compile(r"[0-9A-Z]{2}")
 
 
@@ -76,7 +76,7 @@ def modifier(code: str) -> str | None:
 
 def npi_is_valid(npi: str) -> bool:
     """Ten digits whose Luhn check digit holds over the prefix 80840 (CMS NPI standard)."""
-    if not re.fullmatch(r"[12]\d{9}", npi):
+    if not re.fullmatch(r"[12][0-9]{9}", npi):
         return False
     digits = [int(c) for c in "80840" + npi]
     doubled = [d if i % 2 else sum(divmod(d * 2, 10)) for i, d in enumerate(reversed(digits), start=1)]

@@ -34,7 +34,7 @@ TARGETS: Mapping[str, frozenset[str]] = {
 }
 """References that a claim is built from, to the resource types that they may name (narrower than FHIR R4)."""
 
-_POINTING = [*{element.partition(".")[0] for element in TARGETS}]
+_POINTING = frozenset(element.partition(".")[0] for element in TARGETS)
 _ADDRESS_PARTS = ("city", "state", "postalCode")
 _TAX_SYSTEMS = (codes.EIN, codes.SSN)
 
@@ -51,7 +51,7 @@ class Rule:
 
 def followed(resource: Resource) -> Iterator[tuple[str, str]]:
     """(path, reference) of the resource's references that `TARGETS` names, in document order."""
-    kind = resource.get("resourceType")
+    kind = text(resource, "resourceType")
     for path, reference in references(resource) if kind in _POINTING else ():
         if f"{kind}.{without_indexes(path)}" in TARGETS:
             yield path, reference
@@ -67,7 +67,7 @@ def dangling(resource: Resource, index: Index, *, every: bool = False) -> Iterat
 
     With `every`, all references must resolve, except the one to a prior claim.
     """
-    kind = resource.get("resourceType")
+    kind = text(resource, "resourceType")
     for path, reference in references(resource) if every or kind in _POINTING else ():
         element = f"{kind}.{without_indexes(path)}"
         allowed = TARGETS.get(element)

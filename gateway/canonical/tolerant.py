@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 ABSURD = Decimal("1E+30")
+DEEPEST = 200  # the schema check refuses what is nested deeper
 
 
 def objects(parent: object, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -66,18 +67,20 @@ def identifiers(resource: object, *systems: str) -> list[tuple[str, str]]:
 def references(value: object, expression: str = "") -> list[tuple[str, str]]:
     """(path of the Reference, its `reference` text) of every literal reference inside, in document order."""
     found: list[tuple[str, str]] = []
-    _collect_references(value, expression, found)
+    _collect_references(value, expression, found, DEEPEST)
     return found
 
 
-def _collect_references(value: object, expression: str, found: list[tuple[str, str]]) -> None:
+def _collect_references(value: object, expression: str, found: list[tuple[str, str]], depth: int) -> None:
+    if depth == 0:
+        return
     if isinstance(value, dict):
         for name, member in value.items():
             if isinstance(member, dict | list):
-                _collect_references(member, f"{expression}.{name}" if expression else name, found)
+                _collect_references(member, f"{expression}.{name}" if expression else name, found, depth - 1)
             elif name == "reference" and isinstance(member, str):
                 found.append((expression, member))
     elif isinstance(value, list):
         for i, entry in enumerate(value):
             if isinstance(entry, dict | list):
-                _collect_references(entry, f"{expression}[{i}]", found)
+                _collect_references(entry, f"{expression}[{i}]", found, depth - 1)

@@ -35,14 +35,15 @@ def check_resource(resource: Resource) -> tuple[Finding, ...]:
 
 def check_claim(bundle: ClaimBundle) -> tuple[Finding, ...]:
     """The Claim, everything it references, and the rules across them. Never raises, whatever the JSON."""
+    if text(bundle.claim, "resourceType") != "Claim":
+        return _no_root("Claim")
     reached = _reached(bundle.claim, bundle.resources)
     labels = _labels("Claim", bundle.claim, reached, bundle.resources)
     found = [*check_resource(bundle.claim)]
-    if isinstance(bundle.claim, dict):
-        found += _reference_findings("Claim", bundle.claim, bundle.resources, every=True)
-        for reference in reached:
-            found += _of_part(bundle.resources[reference], bundle.resources, labels[reference])
-        found += _rule_findings(bundle, labels)
+    found += _reference_findings("Claim", bundle.claim, bundle.resources, every=True)
+    for reference in reached:
+        found += _of_part(bundle.resources[reference], bundle.resources, labels[reference])
+    found += _rule_findings(bundle, labels)
     return _distinct(found)
 
 
@@ -52,6 +53,8 @@ def check_encounter(bundle: EncounterBundle) -> tuple[Finding, ...]:
     Practitioners, Organizations and Locations must meet their profile when they have a role on the claim or pay for
     it; an assisting nurse without an NPI does not hold the encounter.
     """
+    if text(bundle.encounter, "resourceType") != "Encounter":
+        return _no_root("Encounter")
     index = _index([bundle.encounter, *bundle.resources])
     reached = _reached(bundle.encounter, index)
     labels = _labels("Encounter", bundle.encounter, reached, index)
@@ -64,6 +67,10 @@ def check_encounter(bundle: EncounterBundle) -> tuple[Finding, ...]:
             found += _of_part(resource, index, labels[reference], with_profile=profiled)
     found += _role_findings(bundle.roles, index)
     return _distinct(found)
+
+
+def _no_root(kind: str) -> tuple[Finding, ...]:
+    return (error(schema.EDIT, kind, f"This is no FHIR {kind}.", f"Send a FHIR R4 {kind}."),)
 
 
 def _checked(resource: Any, *, with_profile: bool) -> tuple[Finding, ...]:
@@ -100,27 +107,26 @@ def _index(resources: Iterable[Any]) -> dict[str, Resource]:
 def _reached(root: Resource, index: Index) -> dict[str, str]:
     """Reference to the path by which the root reaches the resource: its own references, then those of its coverages."""
     reached: dict[str, str] = {}
-    if isinstance(root, dict):
-        waiting = references(root)
-        for path, reference in waiting:  # grows on the way
-            resource = index.get(reference)
-            if isinstance(resource, dict) and resource is not root and reference not in reached:
-                reached[reference] = path
-                waiting.extend((f"{path}.{inner}", further) for inner, further in followed(resource))
+    waiting = references(root)
+    for path, reference in waiting:  # grows on the way
+        resource = index.get(reference)
+        if resource is not None and resource is not root and reference not in reached:
+            reached[reference] = path
+            waiting.extend((f"{path}.{inner}", further) for inner, further in followed(resource))
     return reached
 
 
 def _labels(root_type: str, root: Resource, reached: Mapping[str, str], index: Index) -> dict[str, str]:
     """Reference to the beginning of an expression about the resource, by the convention of this module."""
     relevant = reached if root_type == "Claim" else index
-    kinds = {reference: str(text(index[reference], "resourceType") or "Resource") for reference in relevant}
+    kinds = {reference: expression_of(str(text(index[reference], "resourceType"))) for reference in relevant}
     totals = Counter(kinds.values())
     numbers: Counter[str] = Counter()
     labels: dict[str, str] = {}
     for reference, kind in kinds.items():
         path = reached.get(reference)
         alone = kind if index[reference] is root or totals[kind] == 1 else None
-        labels[reference] = alone or (f"{root_type}.{path}" if path else f"{kind}[{numbers[kind]}]")
+        labels[reference] = alone or (expression_of(f"{root_type}.{path}") if path else f"{kind}[{numbers[kind]}]")
         numbers[kind] += 1
     return labels
 
@@ -129,14 +135,13 @@ def _of_part(resource: Any, index: Index, label: str, *, with_profile: bool = Tr
     for finding in _checked(resource, with_profile=with_profile):
         head, dot, tail = finding.expression.partition(".")
         yield replace(finding, expression=f"{label}{dot}{tail}" if head != "Resource" else label)
-    if isinstance(resource, dict):
-        yield from _reference_findings(label, resource, index)
+    yield from _reference_findings(label, resource, index)
 
 
 def _reference_findings(label: str, resource: Resource, index: Index, *, every: bool = False) -> Iterator[Finding]:
     for path in dangling(resource, index, every=every):
-        tail = expression_of(f"{resource.get('resourceType')}.{path}").partition(".")[2]
-        yield error("claim-reference", f"{label}.{tail}", _NOT_THERE, _FETCH_AGAIN)
+        tail = expression_of(f"{text(resource, 'resourceType')}.{path}").partition(".")[2]
+        yield error("claim-reference", f"{label}.{tail}".rstrip("."), _NOT_THERE, _FETCH_AGAIN)
 
 
 def _rule_findings(bundle: ClaimBundle, labels: Mapping[str, str]) -> Iterator[Finding]:

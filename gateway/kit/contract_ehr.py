@@ -54,7 +54,7 @@ class SimulatorServer:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.options = options_for(self.url)
-        config = uvicorn.Config(build(self.options), log_level="warning", lifespan="auto")
+        config = uvicorn.Config(build(self.options), log_level="critical", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 
@@ -70,7 +70,6 @@ class SimulatorServer:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.should_exit = True
-        self._server.force_exit = True
         self._thread.join(timeout=5)
         self._socket.close()
 

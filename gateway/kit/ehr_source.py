@@ -90,7 +90,7 @@ class Source:
         text = reference.text("reference")
         key = self._key(text, owner) if text else None
         found = self._known.get(key) if key else None
-        return found or (self._minted(reference, mint) if mint else None)
+        return found or (self._minted(reference, mint, owner) if mint else None)
 
     def provider(self, reference: Element | None, owner: Known) -> Known | None:
         """The Practitioner that a Reference names, through a PractitionerRole where there is one."""
@@ -140,7 +140,7 @@ class Source:
         known = Known(element, f"{name}/{canonical_id(self.connection, vendor_id)}", vendor_reference)
         return self._known.setdefault(vendor_reference, known)
 
-    def _minted(self, reference: Element, resource_type: str) -> Known | None:
+    def _minted(self, reference: Element, resource_type: str, owner: Known) -> Known | None:
         """A resource for a reference that carries only an identifier or a name: common for payers and referrers."""
         named_type = reference.text("type") or resource_type
         identifier, display = reference.child("identifier"), reference.text("display")
@@ -153,7 +153,8 @@ class Source:
         if display is not None:
             resource["name"] = name
         vendor_id = hashlib.sha256(canonical_bytes(resource)).hexdigest()[:32]
-        return self._add(Element(resource, reference.path), resource_type, vendor_id, f"{resource_type}/{vendor_id}")
+        container = owner.vendor_reference.partition("#")[0]
+        return self._add(Element(resource, reference.path), resource_type, vendor_id, f"{container}#{vendor_id}")
 
     def _pruned(self, resource: Any) -> dict[str, Any]:
         pruned = self._without_empty(resource)
@@ -163,11 +164,20 @@ class Source:
         """The value without nulls and empty members, and with canonical system URIs."""
         if isinstance(value, dict):
             kept = {name: self._without_empty(member) for name, member in value.items()}
-            system = kept.get("system")
-            if isinstance(system, str):
-                kept["system"] = self.dialect.canonical_system(system.strip())
-            return {name: member for name, member in kept.items() if member not in (None, "", [], {})}
+            present = {name: member for name, member in kept.items() if member not in (None, "", [], {})}
+            return self._with_canonical_code(present)
         if isinstance(value, list):
             members = [self._without_empty(member) for member in value]
             return [member for member in members if member not in (None, "", {}, [])]
         return value
+
+    def _with_canonical_code(self, value: dict[str, Any]) -> dict[str, Any]:
+        """A coding or identifier with its system's canonical URI, and an ICD-10-CM code in canonical form."""
+        system, code = value.get("system"), value.get("code")
+        if not isinstance(system, str):
+            return value
+        canonical = {**value, "system": self.dialect.canonical_system(system.strip())}
+        if isinstance(code, str):
+            dotted = codes.icd10cm(code) if canonical["system"] == codes.ICD10CM else None
+            canonical["code"] = dotted or code.strip()
+        return canonical

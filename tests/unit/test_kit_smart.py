@@ -6,8 +6,11 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from starlette.applications import Starlette
@@ -31,9 +34,11 @@ from gateway.kit.http import open_client
 from gateway.kit.simulator import SimulatorOptions
 from gateway.kit.smart import OAUTH_URIS, SmartBackendClient, scope_is_covered
 from gateway.kit.smart_key import SigningKey, is_safe_url
+from gateway.ports.context import utc_now
 
 EC = ECKey.generate_key("P-384", {"kid": "ec-1"})
 RSA = RSAKey.generate_key(2048)
+SHORT = rsa.generate_private_key(65537, 1024).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 SCOPES = ("system/Encounter.rs", "system/Patient.rs")
 FHIR = "application/fhir+json"
 
@@ -55,15 +60,15 @@ class Script:
     def paths(self) -> list[str]:
         return [path for _, path, _, _ in self.seen]
 
-    async def __call__(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         body = (await request.body()).decode()
         query = f"?{request.url.query}" if request.url.query else ""
         self.seen.append((request.method, request.url.path + query, dict(request.headers), body))
         held = self.answers.get(request.url.path)
         if held is None:
             return Response(status_code=404)
-        answer = held.pop(0) if len(held) > 1 else held[0]
-        return answer(request) if callable(answer) and not isinstance(answer, Response) else answer
+        said = held.pop(0) if len(held) > 1 else held[0]
+        return said if isinstance(said, Response) else said(request)
 
     def grant(self, **more: Any) -> Callable[[Request], Response]:
         def answer(_: Request) -> Response:
@@ -87,7 +92,7 @@ def bundle(*ids: str, following: str | None = None) -> Response:
 @pytest.fixture
 def script() -> Iterator[Script]:
     script = Script()
-    app = Starlette(routes=[Route("/{rest:path}", script, methods=["GET", "POST", "PUT"])])  # type: ignore[arg-type]
+    app = Starlette(routes=[Route("/{rest:path}", script.answer, methods=["GET", "POST", "PUT"])])
     with SimulatorServer(lambda _: app, lambda url: SimulatorOptions(url)) as server:
         script.url = server.url
         script.say("/fhir/.well-known/smart-configuration", JSONResponse({"token_endpoint": f"{server.url}/token"}))
@@ -129,7 +134,7 @@ class TestKeys:
             (json.dumps(EC.as_dict(private=True)), "RS384"),
             (json.dumps(EC.as_dict(private=False)), "ES384"),
             (json.dumps(ECKey.generate_key("P-256").as_dict(private=True)), "ES384"),
-            (RSAKey.generate_key(1024).as_pem(private=True).decode(), "RS384"),
+            (SHORT, "RS384"),
         ],
     )
     def test_a_key_that_cannot_sign_is_refused_without_quoting_it(self, text: str, algorithm: str) -> None:
@@ -138,7 +143,10 @@ class TestKeys:
         assert len(text) < 2 or text not in str(raised.value)
 
     def test_the_public_key_holds_nothing_private(self) -> None:
-        for text, algorithm in ((RSA.as_pem(private=True).decode(), "RS384"), (EC.as_pem(private=True).decode(), "ES384")):
+        for text, algorithm in (
+            (RSA.as_pem(private=True).decode(), "RS384"),
+            (EC.as_pem(private=True).decode(), "ES384"),
+        ):
             public = SigningKey.load(text, algorithm, "k").public_jwk()
             assert {"d", "p", "q", "dp", "dq", "qi"}.isdisjoint(public)
             assert public["kid"] == "k"
@@ -436,9 +444,7 @@ class TestSearching:
             (fhir({"resourceType": "Bundle", "entry": [{"fullUrl": "x"}]}), ErrorCode.UNEXPECTED_RESPONSE),
         ],
     )
-    async def test_what_each_refusal_means(
-        self, script: Script, http: Any, answer: Response, code: ErrorCode
-    ) -> None:
+    async def test_what_each_refusal_means(self, script: Script, http: Any, answer: Response, code: ErrorCode) -> None:
         script.say("/fhir/Patient", answer)
         with pytest.raises(UnexpectedResponse) as raised:
             await reader(script, http).search("Patient", {})
@@ -468,14 +474,10 @@ class TestSearching:
 
 
 def _form(body: str) -> dict[str, str]:
-    from urllib.parse import parse_qsl
-
     return dict(parse_qsl(body))
 
 
 def test_the_registered_key_set_verifies_the_assertion() -> None:
-    from gateway.ports.context import utc_now
-
     key = SigningKey.load(EC.as_pem(private=True).decode(), "ES384", "kid-9")
     published = KeySet.import_key_set({"keys": [key.public_jwk()]})
     token = jwt.decode(key.assertion("me", "https://as.example.test/token", utc_now()), published, algorithms=["ES384"])

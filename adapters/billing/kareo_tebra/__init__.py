@@ -1,0 +1,22 @@
+"""Kareo/Tebra: encounters over the SOAP 2.1 API. `ADAPTER` is the fact sheet."""
+
+from __future__ import annotations
+
+from adapters.billing.kareo_tebra.adapter import KareoTebra
+from adapters.billing.kareo_tebra.settings import KareoTebraSettings
+from gateway.ports.billing import BillingAdapterInfo, BillingCapability
+
+ADAPTER = BillingAdapterInfo(
+    name="kareo_tebra",
+    title="Kareo / Tebra (SOAP 2.1)",
+    docs="https://helpme.tebra.com/Tebra_PM/12_API_and_Integration",
+    settings=KareoTebraSettings,
+    capabilities=frozenset(
+        {BillingCapability.FIND_SUBMISSION, BillingCapability.POLL_OUTCOME, BillingCapability.SECONDARY_PAYER}
+    ),
+    open=KareoTebra,
+    simulator="adapters.billing.kareo_tebra.simulator",
+    settle_seconds=120.0,
+)
+
+__all__ = ["ADAPTER"]

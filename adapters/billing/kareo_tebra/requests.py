@@ -1,0 +1,96 @@
+"""The members of each SOAP request. Pure; order is the encoder's business, the ids are the directory's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from gateway.kit.encoders.soap import Value
+
+Contract = dict[str, Value]
+_DAY = timedelta(days=1)
+_SEARCHED = ("FirstName", "LastName")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedIds:
+    """Tebra's ids of the practice's own people and places that one encounter names."""
+
+    practice: str
+    location: str
+    rendering_provider: str
+    referring_provider: str | None = None
+    supervising_provider: str | None = None
+
+
+def list_request(**criteria: Value) -> Contract:
+    """A list read: `Fields` empty returns every column, `Filter` must be there (section 5)."""
+    return {"Fields": {}, "Filter": criteria}
+
+
+def patients(patient: Mapping[str, Any], practice_name: str) -> Contract:
+    """GetPatients by name and birth date; `ToDateOfBirth` is exclusive (section 5)."""
+    born = date.fromisoformat(patient["DateofBirth"][:10])
+    return list_request(
+        FromDateOfBirth=born.isoformat(),
+        ToDateOfBirth=(born + _DAY).isoformat(),
+        PracticeName=practice_name,
+        **{name: patient[name] for name in _SEARCHED},
+    )
+
+
+def patient(patient_id: str) -> Contract:
+    """GetPatient has no Fields (section 5)."""
+    return {"Filter": {"PatientID": patient_id}}
+
+
+def charges(batch_number: str, first: date, last: date) -> Contract:
+    """GetCharges of one batch, unapproved ones too.
+
+    The service dates are given a day of room on both sides: a half-open range would default to seven days, and
+    whether the end is inclusive is not documented (section 5).
+    """
+    return list_request(
+        BatchNumber=batch_number,
+        FromServiceDate=(first - _DAY).isoformat(),
+        IncludeUnapprovedCharges="T",
+        ToServiceDate=(last + _DAY).isoformat(),
+    )
+
+
+def encounter_details(encounter_id: str, practice_name: str) -> Contract:
+    """GetEncounterDetails of one encounter."""
+    return list_request(EncounterID=encounter_id, Practice={"PracticeName": practice_name})
+
+
+def create_patient(document: Mapping[str, Any], practice_id: str, *, with_case: bool) -> Contract:
+    """CreatePatient, with the claim's coverages as an active case when `with_case`."""
+    case = {
+        "Active": True,
+        **{name: value for name, value in document["case"].items() if name != "Policies"},
+        "Policies": {"InsurancePolicyCreateReq": [{"Active": True, **p} for p in document["case"]["Policies"]]},
+    }
+    cases: Contract = {"Cases": {"PatientCaseCreateReq": [case]}} if with_case else {}
+    return {"Patient": {**document["patient"], **cases, "Practice": {"PracticeID": practice_id}}}
+
+
+def create_encounter(document: Mapping[str, Any], ids: ResolvedIds, patient_id: str, case_id: str) -> Contract:
+    """CreateEncounter: the document's members with Tebra's ids filled in (section 6)."""
+    encounter: Contract = {
+        **document["encounter"],
+        "Case": {"CaseID": case_id},
+        "Patient": {"PatientID": patient_id},
+        "Practice": {"PracticeID": ids.practice},
+        "ReferringProvider": _provider(ids.referring_provider),
+        "RenderingProvider": _provider(ids.rendering_provider),
+        "ServiceLines": {"ServiceLineReq": document["lines"]},
+        "ServiceLocation": {"LocationID": ids.location},
+        "SupervisingProvider": _provider(ids.supervising_provider),
+    }
+    return {"Encounter": encounter}
+
+
+def _provider(provider_id: str | None) -> Value:
+    return None if provider_id is None else {"ProviderID": provider_id}

@@ -1,0 +1,133 @@
+"""The mapping table: canonical element to Tebra member, one row each (vendor document sections 6 and 8).
+
+A dotted target is a nested member. Roots beside the FHIR resources: `posted_on`, the claim's creation date at the
+clinic; `notes`, the additional information as one text; `diagnosis`, the codes that a line points to, in its order;
+`line_note`, the information that a line points to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gateway.kit.mapping import Row
+
+VENDOR_TITLE = "Kareo/Tebra"
+_GENDERS = {"male": "Male", "female": "Female"}
+_RELATIONSHIPS = {"self": "Self", "spouse": "Spouse", "child": "Child"}
+
+
+def midnight(value: str) -> str:
+    """The date of a FHIR date or dateTime as the `xs:dateTime` that Tebra's writes want (section 2)."""
+    return f"{value[:10]}T00:00:00"
+
+
+def gender(value: str) -> str:
+    """Male, Female or Unknown (section 8)."""
+    return _GENDERS.get(value, "Unknown")
+
+
+def relationship(value: str) -> str:
+    """Self, Spouse, Child or Other (section 8)."""
+    return _RELATIONSHIPS.get(value, "Other")
+
+
+def paid_amount(value: Any) -> Any:
+    """An amount paid; nothing paid is no payment."""
+    return value or None
+
+
+_SERVICED = "Claim.item.servicedDate | Claim.item.servicedPeriod"
+
+ENCOUNTER_ROWS = (
+    Row("AuthorizationNumber", "Claim.insurance[0].preAuthRef[0]"),
+    Row("Hospitalization.StartDate", "hospitalized.timingPeriod.start | hospitalized.timingDate", midnight),
+    Row("Hospitalization.EndDate", "hospitalized.timingPeriod.end", midnight),
+    Row("Miscellaneous.LocalUseBox19", "notes"),
+    Row("Payment.AmountPaid", "patient_paid.valueQuantity.value", paid_amount),
+    Row("PlaceOfService.PlaceOfServiceCode", "Claim.item.locationCodeableConcept.coding.code", required=True),
+    Row("PostDate", "posted_on", midnight, required=True),
+    Row("ServiceStartDate", f"Claim.billablePeriod.start | {_SERVICED}.start", midnight, required=True),
+    Row("ServiceEndDate", f"Claim.billablePeriod.end | Claim.billablePeriod.start | {_SERVICED}.end", midnight),
+)
+
+LINE_ROWS = (
+    *(
+        Row(f"DiagnosisCode{n}", f"diagnosis[{n - 1}]", required=n == 1, note="needs at least one diagnosis pointer")
+        for n in range(1, 5)
+    ),
+    Row("LineNote", "line_note"),
+    Row("ProcedureCode", "item.productOrService.coding.code", required=True),
+    *(Row(f"ProcedureModifier{n}", f"item.modifier[{n - 1}].coding.code") for n in range(1, 5)),
+    Row("ServiceStartDate", "item.servicedDate | item.servicedPeriod.start", midnight, required=True),
+    Row("ServiceEndDate", "item.servicedDate | item.servicedPeriod.end | item.servicedPeriod.start", midnight),
+    Row("UnitCharge", "item.unitPrice.value", required=True),
+    Row("Units", "item.quantity.value", required=True),
+)
+
+PATIENT_ROWS = (
+    Row("AddressLine1", "Patient.address.line[0]"),
+    Row("AddressLine2", "Patient.address.line[1]"),
+    Row("City", "Patient.address.city"),
+    Row("DateofBirth", "Patient.birthDate", midnight, required=True, fix="Complete the birth date in the EHR."),
+    Row("EmailAddress", "Patient.telecom.where(system='email').value"),
+    Row("FirstName", "name.given[0]", required=True, fix="Complete the patient's name in the EHR."),
+    Row("Gender", "Patient.gender", gender),
+    Row("HomePhone", "Patient.telecom.where(system='phone').value"),
+    Row("LastName", "name.family", required=True, fix="Complete the patient's name in the EHR."),
+    Row("MedicalRecordNumber", "Patient.identifier.where(type.coding.code='MR').value"),
+    Row("MiddleName", "name.given[1]"),
+    Row("State", "Patient.address.state"),
+    Row("Suffix", "name.suffix[0]"),
+    Row("ZipCode", "Patient.address.postalCode"),
+)
+
+POLICY_ROWS = (
+    Row("EffectiveEndDate", "Coverage.period.end", midnight),
+    Row("EffectiveStartDate", "Coverage.period.start", midnight),
+    Row("Insured.IDNumber", "Coverage.subscriberId"),
+    Row("Insured.PatientRelationshipToInsured", "Coverage.relationship.coding.code", relationship),
+    Row("PolicyGroupNumber", "Coverage.class.where(type.coding.code='group').value"),
+    Row("PolicyNumber", "Coverage.subscriberId", required=True, fix="Complete the member id in the EHR."),
+)
+
+SUBSCRIBER_ROWS = (
+    Row("Insured.DateofBirth", "Subscriber.birthDate", midnight),
+    Row("Insured.FirstName", "name.given[0]"),
+    Row("Insured.Gender", "Subscriber.gender", gender),
+    Row("Insured.LastName", "name.family"),
+    Row("Insured.MiddleName", "name.given[1]"),
+)
+"""Only for a subscriber who is not the patient."""
+
+CARRIED: Mapping[str, str] = MappingProxyType(
+    {
+        "Claim.identifier": "- BatchNumber and ExternalID carry the submission id; Tebra makes its own claim number",
+        "Claim.billablePeriod": "ServiceStartDate, ServiceEndDate",
+        "Claim.provider": "- the practice of the connection bills",
+        "Claim.facility": "ServiceLocation",
+        "Claim.careTeam.rendering": "RenderingProvider",
+        "Claim.careTeam.referring": "ReferringProvider",
+        "Claim.careTeam.supervisor": "SupervisingProvider",
+        "Claim.supportingInfo.hospitalized": "Hospitalization",
+        "Claim.supportingInfo.info": "Miscellaneous.LocalUseBox19, or LineNote when a line points to it",
+        "Claim.supportingInfo.patientPaid": "Payment.AmountPaid",
+        "Claim.diagnosis": "ServiceLineReq.DiagnosisCode1..4; BusinessOfficeNotes when lines lose one or the order",
+        "Claim.insurance.focal": "Case (compared with the patient's case, or created with a new patient)",
+        "Claim.insurance.other": "Case (its later policies)",
+        "Claim.insurance.preAuthRef": "AuthorizationNumber",
+        "Claim.item.productOrService": "ServiceLineReq.ProcedureCode",
+        "Claim.item.modifier": "ServiceLineReq.ProcedureModifier1..4",
+        "Claim.item.serviced": "ServiceLineReq.ServiceStartDate, ServiceEndDate",
+        "Claim.item.location": "PlaceOfService.PlaceOfServiceCode (one per encounter)",
+        "Claim.item.quantity": "ServiceLineReq.Units",
+        "Claim.item.unitPrice": "ServiceLineReq.UnitCharge",
+        "Claim.item.net": "- Tebra multiplies Units by UnitCharge; compared before sending",
+        "Claim.item.diagnosisSequence": "ServiceLineReq.DiagnosisCode1..4",
+        "Claim.item.careTeamSequence": "- one provider of each role per encounter; compared before sending",
+        "Claim.item.informationSequence": "ServiceLineReq.LineNote",
+        "Claim.total": "- Tebra adds up the lines; compared before sending",
+    }
+)
+"""Every canonical element that reaches Tebra, with its member or the reason why none is needed."""

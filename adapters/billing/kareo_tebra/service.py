@@ -1,0 +1,68 @@
+"""Calls to the SOAP service: pace, send, read. One pooled client per connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from adapters.billing.kareo_tebra import errors, operations, replies
+from adapters.billing.kareo_tebra.errors import VENDOR
+from adapters.billing.kareo_tebra.settings import KareoTebraSettings
+from gateway.kit.encoders import soap
+from gateway.kit.http import open_client, rate_limited, transport_errors
+from gateway.ports.context import Pacer
+
+
+class TebraService:
+    """The service with one connection's credentials and pace."""
+
+    def __init__(self, settings: KareoTebraSettings, pacer: Pacer) -> None:
+        self._endpoint, self._pacer = settings.endpoint, pacer
+        self._header = operations.request_header(
+            settings.customer_key.get_secret_value(),
+            settings.password.get_secret_value(),
+            settings.user.get_secret_value(),
+        )
+        self._gaps = {name: ms / 1000 for name, ms in operations.GAPS_MS.items()}
+        self._client = open_client(timeout_seconds=settings.timeout_seconds)
+
+    def learn_gaps(self, gaps: Mapping[str, float]) -> None:
+        """Use the account's own gaps, in seconds, where they are known."""
+        self._gaps.update({name: gap for name, gap in gaps.items() if name in self._gaps})
+
+    async def call(self, operation: str, contract: Mapping[str, soap.Value]) -> soap.Element:
+        """The `<Op>Result` of one call; raises the `AdapterError` that any other answer means."""
+        gap = self._gaps[operation] * operations.GAP_MARGIN
+        if gap:
+            await self._pacer.wait(operation, gap)
+        response = await self._send(operation, operations.request(operation, self._header, contract))
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise rate_limited(VENDOR, operation, response)
+        return replies.read(operation, response.status_code, response.content, gap)
+
+    async def _send(self, operation: str, body: bytes) -> httpx.Response:
+        headers = operations.action_headers(operation)
+        try:
+            with transport_errors(VENDOR, operation, may_have_saved=operation == operations.CREATE_ENCOUNTER):
+                return await self._client.post(self._endpoint, content=body, headers=headers)
+        except httpx.DecodingError:  # a broken content encoding is an answer, not a transport failure, to httpx
+            raise errors.unreadable(operation) from None
+
+    async def aclose(self) -> None:
+        """Close the network client."""
+        await self._client.aclose()
+
+
+@dataclass(slots=True)
+class Session:
+    """The calls made for one purpose, counted."""
+
+    service: TebraService
+    calls: int = 0
+
+    async def call(self, operation: str, contract: Mapping[str, soap.Value]) -> soap.Element:
+        """`TebraService.call`, counted when it is made, whatever becomes of it."""
+        self.calls += 1
+        return await self.service.call(operation, contract)

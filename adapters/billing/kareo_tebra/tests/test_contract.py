@@ -1,0 +1,54 @@
+"""The Kareo/Tebra adapter against the contract of all billing adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from adapters.billing.kareo_tebra import ADAPTER
+from gateway.canonical import jsonio
+from gateway.canonical.models import ClaimBundle, VendorPayload
+from gateway.kit.contract_billing import BillingContract, SentLine
+
+
+class TestContract(BillingContract):
+    info = ADAPTER
+    create_operation = "CreateEncounter"
+    read_operation = "GetPatients"
+
+    @pytest.fixture(autouse=True)
+    def _plain(self, plain_settings: Callable[[str], dict[str, Any]]) -> None:
+        self._settings = plain_settings
+
+    @pytest.fixture
+    def claims(self, load_claim: Callable[[str], ClaimBundle]) -> list[ClaimBundle]:
+        names = ("office_visit", "two_payers", "child_of_subscriber", "period_with_line_note")
+        return [load_claim(name) for name in names]
+
+    def settings_for(self, url: str) -> dict[str, Any]:
+        return self._settings(url)
+
+    def wrong_credentials(self, settings: dict[str, Any]) -> dict[str, Any]:
+        return {**settings, "password": "not the password"}
+
+    def saved(self, ledger: dict[str, Any], submission_id: str) -> int:
+        return sum(encounter["BatchNumber"] == submission_id for encounter in ledger["encounters"])
+
+    def lines(self, payload: VendorPayload) -> list[SentLine]:
+        return [
+            SentLine(
+                procedure=line["ProcedureCode"],
+                modifiers=_numbered(line, "ProcedureModifier"),
+                diagnoses=_numbered(line, "DiagnosisCode"),
+                quantity=Decimal(line["Units"]),
+                unit_price=Decimal(line["UnitCharge"]),
+            )
+            for line in jsonio.loads(payload.body)["lines"]
+        ]
+
+
+def _numbered(line: dict[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(line[f"{name}{n}"] for n in range(1, 5) if f"{name}{n}" in line)

@@ -1,0 +1,15 @@
+"""Any EHR with SMART Backend Services and US Core: Medplum, HAPI, and the vendors that conform."""
+
+from adapters.ehr.smart_fhir.adapter import GenericSmartFhir
+from adapters.ehr.smart_fhir.settings import SmartFhirSettings
+from gateway.ports.ehr import EhrAdapterInfo, EhrCapability
+
+ADAPTER = EhrAdapterInfo(
+    name="smart_fhir",
+    title="SMART on FHIR (generic US Core server)",
+    docs="adapters/ehr/smart_fhir/README.md",
+    settings=SmartFhirSettings,
+    capabilities=frozenset({EhrCapability.NOTIFY, EhrCapability.POLL, EhrCapability.SUBSCRIBE}),
+    open=GenericSmartFhir,
+    simulator="adapters.ehr.smart_fhir.simulator",
+)

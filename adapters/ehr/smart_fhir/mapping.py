@@ -1,0 +1,27 @@
+"""How the generic SMART on FHIR server maps: US Core as it stands, with the spellings seen in the field.
+
+A vendor that differs copies this file's form: it takes `US_CORE` and replaces single resource maps.
+Source: vendors generic_smart_fhir sections 7 and 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.canonical import codes
+from gateway.kit.ehr_rows import US_CORE, ResourceMap
+
+RESOURCE_MAPS: Mapping[str, ResourceMap] = US_CORE
+
+CODE_SYSTEM_ALIASES: Mapping[str, str] = {
+    "https://www.ama-assn.org/go/cpt": codes.CPT,
+    "http://www.ama-assn.org/go/cpt-modifier": codes.CPT,
+    "http://terminology.hl7.org/CodeSystem/icd10CM": codes.ICD10CM,
+    "https://hl7.org/fhir/sid/icd-10-cm": codes.ICD10CM,
+    "https://hl7.org/fhir/sid/us-npi": codes.NPI,
+    "http://terminology.hl7.org/CodeSystem/nucc-provider-taxonomy": codes.TAXONOMY,
+}
+"""Spellings of code systems beyond those that `gateway.kit.ehr_source.STANDARD_ALIASES` knows."""
+
+CHARGE_SOURCES = ("claim", "charge_item", "procedure")
+"""Where charges are looked for: the first one that the EHR fills is the whole truth."""

@@ -1,0 +1,22 @@
+"""The generic SMART on FHIR adapter keeps the contract of every EHR adapter."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from gateway.kit.contract_ehr import EhrContract, ExpectedEncounter, ExpectedLine
+
+
+class TestContract(EhrContract):
+    expected = ExpectedEncounter(
+        encounter_id="enc-1",
+        diagnosis_codes=("E11.9", "I10"),
+        lines=(
+            ExpectedLine("G0463", ("25", "GT"), Decimal(1), Decimal("185.00"), ("I10", "E11.9")),
+            ExpectedLine("J1885", (), Decimal(3), Decimal("33.3333"), ("E11.9",)),
+        ),
+        member_ids=("000123456", "77001"),
+        referring_npi="1679576722",
+        location_code="22",
+        prior_authorization="PA-0042",
+    )
