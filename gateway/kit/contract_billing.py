@@ -337,7 +337,7 @@ class BillingContract:
         """Whatever goes wrong, wherever it does."""
         for kind in (FaultKind.HTTP_500, FaultKind.GARBAGE, FaultKind.RATE_LIMIT, FaultKind.UNAUTHORIZED):
             for claim in claims:
-                simulator.fail("*", kind)
+                simulator.fail("*", kind, times=100)
                 with pytest.raises(AdapterError) as failure:
                     await adapter.submit(adapter.build(claim, SUBMISSION_ID))
                 texts = [str(failure.value), *(f"{f.message} {f.fix}" for f in failure.value.findings)]

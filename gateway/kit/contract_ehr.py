@@ -3,27 +3,20 @@
     class TestContract(EhrContract):
         expected = ExpectedEncounter(...)
 
-The inheriting module (or its conftest) gives the fixtures `ehr` (the adapter, connected to a running simulator),
-`simulator` (a `SimulatorServer`), `record` (what `fetch_encounter` gives, written by hand) and `event` (an accepted
+The inheriting module, or its conftest, gives four fixtures: `simulator` (the running `contract_support.Simulator`),
+`ehr` (the adapter connected to it), `record` (what `fetch_encounter` gives, written by hand) and `event` (an accepted
 notification of `expected.encounter_id`). Imported by tests only.
 """
 
 from __future__ import annotations
 
 import copy
-import socket
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import fhirkit
-import httpx
 import pytest
-import uvicorn
 
 from gateway.canonical import codes, jsonio
 from gateway.canonical.errors import (
@@ -40,49 +33,10 @@ from gateway.canonical.models import (
     Resource,
     reference_of,
 )
+from gateway.kit.contract_support import Simulator
 from gateway.kit.ehr_references import references_at
-from gateway.kit.simulator import SimulatorOptions
+from gateway.kit.simulator import FaultKind
 from gateway.ports.ehr import EhrAdapter
-
-
-class SimulatorServer:
-    """A simulator served on 127.0.0.1 in a thread of its own, with its control routes."""
-
-    def __init__(
-        self, build: Callable[[SimulatorOptions], Any], options_for: Callable[[str], SimulatorOptions]
-    ) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self.options = options_for(self.url)
-        config = uvicorn.Config(build(self.options), log_level="critical", timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        while not self._server.started:
-            if not self._thread.is_alive():
-                raise RuntimeError("the simulator did not start")
-            time.sleep(0.002)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.should_exit = True
-        self._thread.join(timeout=5)
-        self._socket.close()
-
-    def control(self, route: str, body: dict[str, Any] | None = None) -> Any:
-        """`POST /_sim/{route}`, or GET without a body; the answer's JSON."""
-        with httpx.Client(base_url=f"{self.url}/_sim/", trust_env=False) as client:
-            response = client.get(route) if body is None else client.post(route, content=jsonio.dumps(body))
-        response.raise_for_status()
-        return jsonio.loads(response.content) if response.content else None
-
-    def fail(self, operation: str, kind: str, times: int = 1) -> None:
-        """Make the next calls of an operation fail ("*" for any)."""
-        self.control("faults", {"rules": [{"operation": operation, "kind": kind, "times": times}]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,18 +143,18 @@ class EhrContract:
         await ehr.fetch_encounter(self._ref())
         assert (await ehr.fetch_encounter(self._ref())).calls <= self.max_warm_calls
 
-    async def test_a_rate_limit_says_when_to_come_back(self, ehr: EhrAdapter, simulator: SimulatorServer) -> None:
+    async def test_a_rate_limit_says_when_to_come_back(self, ehr: EhrAdapter, simulator: Simulator) -> None:
         """429 is no failure: the job waits as told."""
         await ehr.fetch_encounter(self._ref())
-        simulator.fail("*", "rate_limit", times=50)
+        simulator.fail("*", FaultKind.RATE_LIMIT, times=50)
         with pytest.raises(RateLimited) as raised:
             await ehr.fetch_encounter(self._ref())
         assert raised.value.retry_after is not None
 
-    async def test_one_401_costs_one_new_token(self, ehr: EhrAdapter, simulator: SimulatorServer) -> None:
+    async def test_one_401_costs_one_new_token(self, ehr: EhrAdapter, simulator: Simulator) -> None:
         """A token that died early is renewed, and the caller does not notice."""
         await ehr.fetch_encounter(self._ref())
-        simulator.fail("*", "unauthorized", times=1)
+        simulator.fail("*", FaultKind.UNAUTHORIZED, times=1)
         assert (await ehr.fetch_encounter(self._ref())).encounter["id"] == self.expected.encounter_id
 
     def test_the_bundle_is_valid_and_closed(self, bundle: EncounterBundle) -> None:

@@ -45,7 +45,7 @@ def transport_errors(vendor: str, operation: str, *, may_have_saved: bool = Fals
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
         raise VendorUnavailable(vendor, operation, "no connection to the vendor could be made") from None
-    except httpx.TransportError as problem:
+    except (httpx.TransportError, httpx.DecodingError) as problem:
         kind = "timed out" if isinstance(problem, httpx.TimeoutException) else "broke off"
         failure: type[AdapterError] = OutcomeUnknown if may_have_saved else VendorUnavailable
         raise failure(vendor, operation, f"the vendor's answer {kind}", code=ErrorCode.TIMEOUT) from None

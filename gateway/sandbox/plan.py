@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypedDict
 
 import yaml
 
@@ -24,6 +24,14 @@ HOST = "127.0.0.1"
 ERROR_RATE = 0.08
 
 
+class Manner(TypedDict):
+    """The options that both simulators share."""
+
+    seed: int
+    pace: float
+    think_seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxPlan:
     """What `gateway sandbox` and `gateway demo` were asked for."""
@@ -35,6 +43,10 @@ class SandboxPlan:
     fhir_data: Path | None
     pace: float
     think_seconds: float
+
+    def manner(self) -> Manner:
+        """How both simulators behave."""
+        return {"seed": self.seed, "pace": self.pace, "think_seconds": self.think_seconds}
 
     def command(self, out: Path) -> list[str]:
         """The arguments of `gateway sandbox` for this plan."""
@@ -78,14 +90,13 @@ def make_sandbox(plan: SandboxPlan, first_port: int = 0) -> Sandbox:
     day = generate(seed=plan.seed, encounters=plan.encounters, day=date.today(), error_rate=ERROR_RATE)  # noqa: DTZ011
     ehr_module = _simulator(EHR_GROUP, plan.ehr)
     billing_module = _simulator(BILLING_GROUP, plan.billing)
-    common = {"seed": plan.seed, "pace": plan.pace, "think_seconds": plan.think_seconds}
     ehr = SimulatorOptions(
         base_url=f"http://{HOST}:{ehr_port}",
         credentials=ehr_module.new_credentials(plan.seed) if hasattr(ehr_module, "new_credentials") else {},
         data=plan.fhir_data or day.resources,
-        **common,
+        **plan.manner(),
     )
-    billing = SimulatorOptions(base_url=f"http://{HOST}:{billing_port}", data=day.directory, **common)
+    billing = SimulatorOptions(base_url=f"http://{HOST}:{billing_port}", data=day.directory, **plan.manner())
     gateway_url = f"http://{HOST}:{gateway_port}"
     links = {"ehr": ehr_module.connection(ehr), "billing": billing_module.connection(billing)}
     configuration = _configuration(plan, day, links, gateway_port)

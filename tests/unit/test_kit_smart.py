@@ -28,10 +28,9 @@ from gateway.canonical.errors import (
     UnexpectedResponse,
     VendorUnavailable,
 )
-from gateway.kit.contract_ehr import SimulatorServer
+from gateway.kit.contract_support import simulator_running
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.http import open_client
-from gateway.kit.simulator import SimulatorOptions
 from gateway.kit.smart import OAUTH_URIS, SmartBackendClient, scope_is_covered
 from gateway.kit.smart_key import SigningKey, is_safe_url
 from gateway.ports.context import utc_now
@@ -89,15 +88,21 @@ def bundle(*ids: str, following: str | None = None) -> Response:
     return fhir({"resourceType": "Bundle", "type": "searchset", "link": links, "entry": entries})
 
 
-@pytest.fixture
-def script() -> Iterator[Script]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[Script]:
     script = Script()
     app = Starlette(routes=[Route("/{rest:path}", script.answer, methods=["GET", "POST", "PUT"])])
-    with SimulatorServer(lambda _: app, lambda url: SimulatorOptions(url)) as server:
-        script.url = server.url
-        script.say("/fhir/.well-known/smart-configuration", JSONResponse({"token_endpoint": f"{server.url}/token"}))
-        script.say("/token", script.grant())
+    with simulator_running(lambda _: app, credentials={}) as url:
+        script.url = url
         yield script
+
+
+@pytest.fixture
+def script(server: Script) -> Script:
+    server.answers, server.seen, server.tokens = {}, [], 0
+    server.say("/fhir/.well-known/smart-configuration", JSONResponse({"token_endpoint": f"{server.url}/token"}))
+    server.say("/token", server.grant())
+    return server
 
 
 @pytest.fixture
@@ -124,6 +129,7 @@ class TestKeys:
         assert SigningKey.load(pem, "RS384").key_id == RSA.thumbprint()
         assert SigningKey.load(json.dumps(EC.as_dict(private=True)), "ES384").key_id == "ec-1"
 
+    @pytest.mark.filterwarnings("ignore:Key size")
     @pytest.mark.parametrize(
         ("text", "algorithm"),
         [
@@ -368,7 +374,7 @@ class TestReading:
             (Response("", 302, {"Location": "/elsewhere"}), UnexpectedResponse, ErrorCode.UNEXPECTED_RESPONSE),
             (JSONResponse({"detail": "no"}), UnexpectedResponse, ErrorCode.UNEXPECTED_RESPONSE),
             (fhir({"resourceType": "Patient", "id": "2"}), UnexpectedResponse, ErrorCode.UNEXPECTED_RESPONSE),
-            (Response(b"x", headers={"Content-Encoding": "gzip"}), VendorUnavailable, ErrorCode.UNAVAILABLE),
+            (Response(b"x", headers={"Content-Encoding": "gzip"}), VendorUnavailable, ErrorCode.TIMEOUT),
         ],
     )
     async def test_what_each_answer_means(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from adapters.billing.kareo_tebra.requests import ResolvedIds
 from adapters.billing.kareo_tebra.service import Session
 from adapters.billing.kareo_tebra.settings import KareoTebraSettings
 from adapters.billing.kareo_tebra.tasks import side_by_side
-from gateway.canonical.errors import AdapterError, ClaimRejected, ErrorCode, PermissionMissing
+from gateway.canonical.errors import ClaimRejected, ErrorCode, PermissionMissing
 from gateway.canonical.findings import error
 
 LIFETIME_SECONDS = 3600.0
@@ -43,7 +42,6 @@ class PracticeDirectory:
 
     def __init__(self, settings: KareoTebraSettings) -> None:
         self._name = settings.practice_name
-        self._learn_gaps = settings.learn_rate_gaps
         self._cache: TimedCache[str, Directory] = TimedCache(lifetime_seconds=LIFETIME_SECONDS, max_entries=1)
 
     async def resolve(self, session: Session, document: Mapping[str, Any]) -> ResolvedIds:
@@ -68,7 +66,6 @@ class PracticeDirectory:
     async def _read(self, session: Session) -> Directory:
         of_practice = requests.list_request(PracticeName=self._name)
         async with side_by_side() as group:
-            group.create_task(self._learn(session))
             practices, providers, locations = (
                 group.create_task(session.call(operation, of_practice))
                 for operation in (
@@ -89,14 +86,6 @@ class PracticeDirectory:
                 return row
         text = "the account shows no practice of the configured name: correct `practice_name`, or grant the user access"
         raise PermissionMissing(VENDOR, operations.GET_PRACTICES, text, code=ErrorCode.NOT_FOUND)
-
-    async def _learn(self, session: Session) -> None:
-        if not self._learn_gaps:
-            return
-        self._learn_gaps = False
-        # The documented gaps stay in force when the account's own cannot be read: no claim waits for them.
-        with contextlib.suppress(AdapterError):
-            session.service.learn_gaps(replies.throttles(await session.call(operations.GET_THROTTLES, {})))
 
 
 def resolved(directory: Directory, document: Mapping[str, Any]) -> ResolvedIds:

@@ -28,7 +28,7 @@ from adapters.billing.kareo_tebra.settings import KareoTebraSettings
 from gateway.canonical import codes, jsonio
 from gateway.canonical.errors import MappingError
 from gateway.canonical.models import ClaimBundle, Resource, VendorPayload
-from gateway.kit.mapping import Row, apply
+from gateway.kit.mapping import Row, apply, first
 
 CONTENT_TYPE = "application/vnd.kareo-tebra+json"
 EXTERNAL_ID_LENGTH = 25  # Tebra cuts longer external ids without a word (section 8)
@@ -79,7 +79,7 @@ def _encounter(
     encounter = _nested(apply(ENCOUNTER_ROWS, roots))
     if "Payment" in encounter:
         encounter["Payment"]["PaymentMethod"] = "Unknown"
-    note = _diagnosis_note(claim, lines)
+    note = "; ".join(text for text in (_diagnosis_note(claim, lines), _referral_note(claim)) if text)
     return {
         "BatchNumber": submission_id,
         **({"BusinessOfficeNotes": note} if note else {}),
@@ -112,6 +112,12 @@ def _diagnosis_note(claim: Resource, lines: list[dict[str, Any]]) -> str:
     wanted = list(_diagnosis_codes(claim).values())
     named = (line[f"DiagnosisCode{n}"] for line in lines for n in range(1, 5) if f"DiagnosisCode{n}" in line)
     return "" if list(dict.fromkeys(named)) == wanted else f"Diagnoses of the claim in order: {', '.join(wanted)}"
+
+
+def _referral_note(claim: Resource) -> str:
+    """The referral number, for which Tebra's encounter has no member: the biller enters it when reviewing."""
+    number = first("Claim.referral.identifier.value", {"Claim": claim})
+    return f"Referral number: {number}" if number else ""
 
 
 def _lines(claim: Resource, submission_id: str) -> list[dict[str, Any]]:

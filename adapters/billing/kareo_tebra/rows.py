@@ -107,6 +107,7 @@ CARRIED: Mapping[str, str] = MappingProxyType(
         "Claim.billablePeriod": "ServiceStartDate, ServiceEndDate",
         "Claim.provider": "- the practice of the connection bills",
         "Claim.facility": "ServiceLocation",
+        "Claim.referral": "BusinessOfficeNotes: the biller enters it when reviewing",
         "Claim.careTeam.rendering": "RenderingProvider",
         "Claim.careTeam.referring": "ReferringProvider",
         "Claim.careTeam.supervisor": "SupervisingProvider",

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters.billing.kareo_tebra.simulator_control import ControlRefused, advance, ledger
-from adapters.billing.kareo_tebra.simulator_directory import insurance_plans, DEFAULT_DIRECTORY
+from adapters.billing.kareo_tebra.simulator_directory import DEFAULT_DIRECTORY, insurance_plans
 from adapters.billing.kareo_tebra.simulator_gate import DEFAULT_CREDENTIALS, bad_login
 from adapters.billing.kareo_tebra.simulator_parser import action_mismatch, operation_of
 from adapters.billing.kareo_tebra.simulator_replies import THROTTLED, business_error, fault, refused

@@ -29,7 +29,6 @@ SAMPLES = ["office_visit", "two_payers", "child_of_subscriber", "period_with_lin
 NEW_YORK = ZoneInfo("America/New_York")
 SUBMISSION_ID = "gw-7f3a91"
 NOT_CARRIED = {
-    "Claim.referral",
     "Claim.related",
     "Claim.accident",
     "Claim.careTeam.ordering",
@@ -133,6 +132,15 @@ def test_diagnoses_that_lines_do_not_tell_are_noted(built: Callable[[str], Vendo
     assert unpointed.endswith("J45.909, Z00.121")
     reordered = jsonio.loads(built("two_payers").body)["encounter"]["BusinessOfficeNotes"]
     assert reordered.endswith("L57.0, E11.9, I10")
+
+
+def test_a_referral_number_is_noted_for_the_biller(
+    load_claim: Callable[[str], ClaimBundle], settings: KareoTebraSettings
+) -> None:
+    claim = load_claim("office_visit")
+    claim.claim["referral"] = {"identifier": {"value": "REF-77"}}
+    encounter = jsonio.loads(build(claim, "GW1", settings, NEW_YORK).body)["encounter"]
+    assert encounter["BusinessOfficeNotes"] == "Referral number: REF-77"
 
 
 def test_line_note_is_not_repeated_in_box_19(built: Callable[[str], VendorPayload]) -> None:

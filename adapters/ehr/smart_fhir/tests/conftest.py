@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 
 from adapters.ehr.smart_fhir import ADAPTER
@@ -18,7 +19,7 @@ from adapters.ehr.smart_fhir.simulator import build, connection, new_credentials
 from gateway.canonical import codes, jsonio
 from gateway.canonical.clinic import BillingProvider, ClinicFacts
 from gateway.canonical.models import EncounterRecord, EncounterRef, NotificationRequest, Resource
-from gateway.kit.contract_ehr import SimulatorServer
+from gateway.kit.contract_support import Simulator, simulator_running
 from gateway.kit.simulator import SimulatorOptions
 from gateway.ports.context import AdapterContext
 
@@ -242,18 +243,19 @@ def credentials() -> dict[str, str]:
 
 
 @pytest.fixture
-def simulator(resources: list[Resource], credentials: dict[str, str]) -> Iterator[SimulatorServer]:
-    with SimulatorServer(
-        build, lambda url: SimulatorOptions(url, pace=0.0, credentials=credentials, data=resources)
-    ) as server:
-        server.control("sign", {"encounter_ids": ["enc-1"]})
-        yield server
+def simulator(resources: list[Resource], credentials: dict[str, str]) -> Iterator[Simulator]:
+    with (
+        simulator_running(build, credentials=credentials, data=resources) as url,
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+        client.post("/_sim/sign", json={"encounter_ids": ["enc-1"]}).raise_for_status()
+        yield Simulator(client)
 
 
 @pytest.fixture
-def settings(simulator: SimulatorServer) -> dict[str, Any]:
+def settings(simulator: Simulator, credentials: dict[str, str]) -> dict[str, Any]:
     """The simulator's own connection settings, with the secrets filled in."""
-    offered = connection(simulator.options)
+    offered = connection(SimulatorOptions(str(simulator.client.base_url).rstrip("/"), credentials=credentials))
     return {
         name: offered.secrets[value.removeprefix("env:")] if str(value).startswith("env:") else value
         for name, value in offered.settings.items()

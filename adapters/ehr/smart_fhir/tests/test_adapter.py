@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
 from typing import Any
 
+import fhirkit
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from adapters.ehr.smart_fhir import ADAPTER
+from gateway.canonical import jsonio
 from gateway.canonical.errors import (
     AdapterError,
     CredentialsRejected,
     ErrorCode,
+    MappingError,
     RateLimited,
     UnsupportedOperation,
     VendorUnavailable,
 )
-from gateway.canonical.models import EncounterRef, Resource, reference_of
-from gateway.kit.contract_ehr import SimulatorServer
+from gateway.canonical.models import EncounterRef, NotificationRequest, Resource, reference_of
+from gateway.kit.contract_support import Simulator, simulator_running
+from gateway.kit.ehr_subscribe import subscription_for
+from gateway.kit.simulator import FaultKind
 
 REF = EncounterRef("enc-1", "Encounter/enc-1")
 
 
-def calls(simulator: SimulatorServer) -> dict[str, int]:
-    return dict(simulator.control("ledger")["calls"])
+def calls(simulator: Simulator) -> dict[str, int]:
+    return dict(simulator.ledger()["calls"])
 
 
 async def opened(settings: dict[str, Any], context: Any, **more: Any) -> Any:
     return ADAPTER.open(ADAPTER.settings(**{**settings, **more}), context)
 
 
+async def _until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.005)
+
+
 class TestFetch:
-    async def test_everything_in_six_requests(self, ehr: Any, simulator: SimulatorServer) -> None:
+    async def test_everything_in_six_requests(self, ehr: Any, simulator: Simulator) -> None:
         await ehr.fetch_encounter(REF)
         before = calls(simulator)
         record = await ehr.fetch_encounter(REF)
@@ -67,34 +86,29 @@ class TestFetch:
             await ehr.fetch_encounter(EncounterRef(vendor_id, "x"))
         assert raised.value.code is ErrorCode.NOT_FOUND
 
-    async def test_a_missing_reference_is_left_out(self, ehr: Any, resources: list[Resource], simulator: Any) -> None:
-        assert "Practitioner/prac-9" not in {reference_of(r) for r in resources}
-        record = await ehr.fetch_encounter(REF)
-        assert "Practitioner/prac-9" not in {reference_of(r) for r in record.resources}
-
     @pytest.mark.parametrize(
         ("kind", "failure"),
         [
-            ("rate_limit", RateLimited),
-            ("http_500", VendorUnavailable),
-            ("garbage", VendorUnavailable),
-            ("reset", VendorUnavailable),
+            (FaultKind.RATE_LIMIT, RateLimited),
+            (FaultKind.HTTP_500, VendorUnavailable),
+            (FaultKind.GARBAGE, VendorUnavailable),
+            (FaultKind.RESET, VendorUnavailable),
         ],
     )
     @pytest.mark.parametrize("operation", ["search:Coverage", "search:Encounter", "search:Condition"])
     async def test_a_failed_read_fails_the_fetch_and_can_be_repeated(
-        self, ehr: Any, simulator: SimulatorServer, operation: str, kind: str, failure: type[AdapterError]
+        self, ehr: Any, simulator: Simulator, operation: str, kind: FaultKind, failure: type[AdapterError]
     ) -> None:
         simulator.fail(operation, kind, times=9)  # the HTTP library repeats a GET by itself after one reset
         with pytest.raises(failure):
             await ehr.fetch_encounter(REF)
-        simulator.control("faults", {"rules": []})
+        simulator.client.post("/_sim/faults", json={"rules": []})
         assert (await ehr.fetch_encounter(REF)).encounter["id"] == "enc-1"
 
-    async def test_a_silent_server_times_out(self, settings: Any, context: Any, simulator: SimulatorServer) -> None:
+    async def test_a_silent_server_times_out(self, settings: Any, context: Any, simulator: Simulator) -> None:
         hasty = await opened(settings, context, timeout_seconds=0.15)
         try:
-            simulator.fail("search:Condition", "timeout")
+            simulator.fail("search:Condition", FaultKind.TIMEOUT)
             with pytest.raises(VendorUnavailable) as raised:
                 await hasty.fetch_encounter(REF)
             assert raised.value.code is ErrorCode.TIMEOUT
@@ -102,15 +116,28 @@ class TestFetch:
             await hasty.aclose()
 
 
+class TestHoles:
+    @pytest.fixture
+    def resources(self, resources: list[Resource]) -> list[Resource]:
+        return [r for r in resources if reference_of(r) not in ("Practitioner/prac-2", "Organization/payer-2")]
+
+    async def test_a_missing_reference_is_left_out_and_normalizing_decides(self, ehr: Any) -> None:
+        record = await ehr.fetch_encounter(REF)
+        assert "Practitioner/prac-2" not in {reference_of(r) for r in record.resources}
+        with pytest.raises(MappingError) as raised:
+            ehr.normalize(record)
+        assert raised.value.findings[0].expression.endswith(".payor")
+
+
 class TestTokens:
-    async def test_expired_tokens_cost_one_renewal_for_all_reads(self, ehr: Any, simulator: SimulatorServer) -> None:
+    async def test_expired_tokens_cost_one_renewal_for_all_reads(self, ehr: Any, simulator: Simulator) -> None:
         await ehr.fetch_encounter(REF)
-        simulator.control("expire_tokens", {})
+        simulator.client.post("/_sim/expire_tokens").raise_for_status()
         await ehr.fetch_encounter(REF)
         assert calls(simulator)["token"] == 2
 
-    async def test_a_second_401_is_an_alarm(self, ehr: Any, simulator: SimulatorServer) -> None:
-        simulator.fail("search:Coverage", "unauthorized", times=2)
+    async def test_a_second_401_is_an_alarm(self, ehr: Any, simulator: Simulator) -> None:
+        simulator.fail("search:Coverage", FaultKind.UNAUTHORIZED, times=2)
         with pytest.raises(CredentialsRejected):
             await ehr.fetch_encounter(REF)
         assert calls(simulator)["token"] == 2
@@ -125,11 +152,46 @@ class TestTokens:
 
 
 class TestSubscribe:
-    async def test_an_equal_subscription_is_reused(self, ehr: Any, simulator: SimulatorServer) -> None:
-        first = await ehr.subscribe(f"{simulator.url}/hook")
+    async def test_a_signature_reaches_the_hook_and_becomes_a_bundle(self, ehr: Any, simulator: Simulator) -> None:
+        received: list[NotificationRequest] = []
+
+        async def hook(request: Request) -> Response:
+            headers, query = dict(request.headers), dict(request.query_params)
+            path = request.path_params.get("below", "")
+            received.append(NotificationRequest(request.method, path, headers, query, await request.body(), ""))
+            return Response(status_code=202)
+
+        routes = [Route("/hook", hook, methods=["POST", "PUT"]), Route("/hook/{below:path}", hook, methods=["PUT"])]
+        with simulator_running(lambda _: Starlette(routes=routes), credentials={}) as url:
+            await ehr.subscribe(f"{url}/hook")
+            await _until(lambda: simulator.ledger()["calls"].get("POST Subscription", 0) == 1)
+            simulator.client.post("/_sim/sign", json={"encounter_ids": ["enc-1"]}).raise_for_status()
+            await _until(lambda: bool(received))
+        ehr.verify_notification(received[0])
+        (ref,) = ehr.parse_notification(received[0]).refs
+        record = await ehr.fetch_encounter(ref)
+        assert ehr.normalize(record).charges
+
+    @pytest.mark.parametrize(("style", "topic"), [("r4", ""), ("backport", "https://ehr.example.test/topic/signed")])
+    def test_what_is_asked_for_is_valid(self, credentials: Any, style: str, topic: str) -> None:
+        chosen = ADAPTER.settings(
+            base_url="https://ehr.example.test/fhir",
+            client_id="c",
+            private_key=credentials["private_jwk"],
+            webhook_secret="s3cr3t",
+            subscription=style,
+            subscription_topic=topic,
+        )
+        asked = subscription_for(chosen, "https://gw.example.test/hook")
+        assert [i.path for i in fhirkit.validate(jsonio.dumps(asked)) if i.severity == "error"] == []
+        assert asked["criteria"] == (topic or "Encounter?status=finished")
+        assert asked["channel"]["header"] == ["Authorization: Bearer s3cr3t"]
+
+    async def test_an_equal_subscription_is_reused(self, ehr: Any, simulator: Simulator) -> None:
+        first = await ehr.subscribe(f"{simulator.client.base_url}hook")
         assert first
-        assert await ehr.subscribe(f"{simulator.url}/hook") == first
-        assert await ehr.subscribe(f"{simulator.url}/other-hook") != first
+        assert await ehr.subscribe(f"{simulator.client.base_url}hook") == first
+        assert await ehr.subscribe(f"{simulator.client.base_url}other-hook") != first
 
     async def test_switched_off(self, settings: Any, context: Any) -> None:
         silent = await opened(settings, context, subscription="none")

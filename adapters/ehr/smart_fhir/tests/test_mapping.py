@@ -408,8 +408,11 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 JUNK = st.sampled_from(
-    [None, "", " ", "x", 0, -1, 10**400, True, Decimal("1E+900"), Decimal("0.001"), [], {}, [None], [[]], [{}]]
-    + [{"reference": "#"}, {"reference": "Patient/pat-1"}, {"coding": "x"}, "2026-13-40", "0001-01-01T00:00:00+14:00"]
+    [
+        *(None, "", " ", "x", 0, -1, 10**400, True, Decimal("1E+900"), Decimal("0.001"), [], {}, [None], [[]], [{}]),
+        *({"reference": "#"}, {"reference": "Patient/pat-1"}, {"coding": "x"}),
+        *("2026-13-40", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"),
+    ]
 )
 
 

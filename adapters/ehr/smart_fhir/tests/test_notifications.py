@@ -75,11 +75,11 @@ class TestVerify:
     def test_the_signature_covers_the_raw_body(self, context: Any, credentials: Any) -> None:
         adapter = _open(context, credentials, webhook_secret=SECRET, webhook_signature="hmac_sha256")
         signature = hmac.new(SECRET.encode(), b'{"a":1}', hashlib.sha256).hexdigest()
-        for given in (signature, signature.upper(), f"sha256={signature}"):
-            adapter.verify_notification(replace(request(b'{"a":1}'), headers={"x-signature": given}))
-        for body, given in ((b'{"a":2}', signature), (b'{"a":1}', signature[:-1]), (b'{"a":1}', "")):
+        for sent in (signature, signature.upper(), f"sha256={signature}"):
+            adapter.verify_notification(replace(request(b'{"a":1}'), headers={"x-signature": sent}))
+        for body, sent in ((b'{"a":2}', signature), (b'{"a":1}', signature[:-1]), (b'{"a":1}', "")):
             with pytest.raises(NotificationRejected):
-                adapter.verify_notification(replace(request(body), headers={"x-signature": given}))
+                adapter.verify_notification(replace(request(body), headers={"x-signature": sent}))
 
     def test_the_secret_alone_does_not_pass_where_a_signature_is_asked(self, context: Any, credentials: Any) -> None:
         adapter = _open(context, credentials, webhook_secret=SECRET, webhook_signature="hmac_sha256")
