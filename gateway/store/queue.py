@@ -117,17 +117,24 @@ class WorkerSession:
 
 
 class PostgresPacer:
-    """The `Pacer` port: slots of a vendor's operation are reserved in Postgres, so that all workers share the gap."""
+    """The `Pacer` port: workers take turns at a vendor's operation through Postgres, so that all share its gap.
+
+    Nothing is reserved ahead: a worker that dies while it waits leaves no gap behind.
+    """
 
     def __init__(self, store: PostgresStore, clinic_id: str, connection: str) -> None:
         self._store, self._clinic, self._connection = store, clinic_id, connection
+        self._lines: dict[str, asyncio.Lock] = {}
 
     async def wait(self, operation: str, gap_seconds: float) -> None:
-        """Reserve the next free slot and wait for it."""
+        """Return when it is this caller's turn; callers of one process keep their order."""
         if gap_seconds <= 0:
             return
+        async with self._lines.setdefault(operation, asyncio.Lock()):
+            while seconds := await self._take_turn(operation, gap_seconds):
+                await asyncio.sleep(seconds)
+
+    async def _take_turn(self, operation: str, gap_seconds: float) -> float:
         async with self._store.acquire() as connection:
             arguments = (self._clinic, self._connection, operation, gap_seconds)
-            seconds = await connection.fetchval(_QUEUE["reserve_gap"], *arguments)
-        if seconds > 0:
-            await asyncio.sleep(seconds)
+            return float(await connection.fetchval(_QUEUE["take_turn"], *arguments))

@@ -374,7 +374,7 @@ class TestReading:
             (Response("", 302, {"Location": "/elsewhere"}), UnexpectedResponse, ErrorCode.UNEXPECTED_RESPONSE),
             (JSONResponse({"detail": "no"}), UnexpectedResponse, ErrorCode.UNEXPECTED_RESPONSE),
             (fhir({"resourceType": "Patient", "id": "2"}), UnexpectedResponse, ErrorCode.UNEXPECTED_RESPONSE),
-            (Response(b"x", headers={"Content-Encoding": "gzip"}), VendorUnavailable, ErrorCode.TIMEOUT),
+            (Response(b"plain text", headers={"Content-Encoding": "gzip"}), VendorUnavailable, ErrorCode.TIMEOUT),
         ],
     )
     async def test_what_each_answer_means(

@@ -30,7 +30,7 @@ class TebraService:
             settings.password.get_secret_value(),
             settings.user.get_secret_value(),
         )
-        self._gaps = {name: ms / 1000 for name, ms in operations.GAPS_MS.items()}
+        self._gaps = {name: ms / 1000 * settings.rate_gap_scale for name, ms in operations.GAPS_MS.items()}
         self._learn = settings.learn_rate_gaps
         self._learning: asyncio.Task[None] | None = None
         self._client = open_client(timeout_seconds=settings.timeout_seconds)

@@ -63,6 +63,7 @@ def connection(options: SimulatorOptions) -> SandboxConnection:
             "password": "env:KAREO_PASSWORD",
             "practice_name": data["practice"]["name"],
             "insurance_plans": insurance_plans(data["payers"]),
+            "rate_gap_scale": min(options.pace, 1.0),
             "settle_seconds": 1.0,
             "timeout_seconds": 5,
         },

@@ -157,12 +157,12 @@ end $$;
 -- One notice per statement and, since equal notices of a transaction collapse, one per transaction.
 create trigger job_arrived after insert on job for each statement execute function notify_job();
 
--- When each vendor operation may be called next: the vendor's minimum gap, shared by all workers.
+-- When each vendor operation was called last, so that all workers together keep the vendor's minimum gap.
 create table rate_gap (
     clinic_id  text        not null,
     connection text        not null,
     operation  text        not null,
-    next_at    timestamptz not null,
+    last_at    timestamptz not null,
     primary key (clinic_id, connection, operation)
 );
 

@@ -96,10 +96,17 @@ returning id;
 -- name: next_run
 select extract(epoch from min(run_at) - clock_timestamp())::float8 from job where owner is null;
 
--- name: reserve_gap
--- Reserve the next free slot of an operation; returns the seconds to wait for it.
-insert into rate_gap as g (clinic_id, connection, operation, next_at)
-values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))
-on conflict (clinic_id, connection, operation)
-do update set next_at = greatest(g.next_at, clock_timestamp()) + make_interval(secs => $4)
-returning greatest(0, extract(epoch from next_at - clock_timestamp()) - $4)::float8;
+-- name: take_turn
+-- Take an operation's turn if its gap of $4 seconds has passed; returns 0, or the seconds until it will have.
+with taken as (
+    insert into rate_gap as g (clinic_id, connection, operation, last_at)
+    values ($1, $2, $3, clock_timestamp())
+    on conflict (clinic_id, connection, operation)
+    do update set last_at = clock_timestamp()
+    where g.last_at + make_interval(secs => $4) <= clock_timestamp() or g.last_at > clock_timestamp()
+    returning 1)
+select case
+    when exists (select 1 from taken) then 0
+    else (select greatest(0.001, extract(epoch from g.last_at - clock_timestamp()) + $4) from rate_gap g
+          where g.clinic_id = $1 and g.connection = $2 and g.operation = $3)
+end::float8;
