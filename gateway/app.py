@@ -24,6 +24,7 @@ from gateway.store.embedded import EmbeddedPostgres
 from gateway.store.migrate import migrate
 from gateway.store.postgres import PostgresStore
 from gateway.store.queue import WorkerSession
+from gateway.telemetry import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,9 @@ async def open_gateway(loaded: LoadedSettings) -> AsyncIterator[Gateway]:
     retry = RetryPolicy(workers.retry_base_seconds, workers.retry_cap_seconds, timedelta(hours=workers.give_up_hours))
     clinics = {clinic_id: clinic.facts(clinic_id) for clinic_id, clinic in loaded.gateway.clinics.items()}
     try:
-        yield Gateway(loaded, store, session, connections, Pipeline(store, clinics, connections, retry))
+        yield Gateway(
+            loaded, store, session, connections, Pipeline(store, clinics, connections, retry, span=Tracer().span)
+        )
     finally:
         await connections.aclose()
         await session.close()
@@ -158,7 +161,7 @@ async def _keep_schedule(gateway: Gateway, stop: asyncio.Event) -> None:
 async def _schedule(gateway: Gateway, *, subscribe: bool) -> None:
     for clinic_id, name in gateway.connections.ehr_connections():
         capabilities = gateway.connections.ehr_info(clinic_id, name).capabilities
-        if EhrCapability.POLL in capabilities:
+        if EhrCapability.POLL in capabilities and gateway.connections.poll_seconds(clinic_id, name) > 0:
             job = NewJob(JobKind.POLL, poll_key(name), {"connection": name}, priority=5)
             await gateway.store.ensure_job(clinic_id, job)
         if subscribe and EhrCapability.SUBSCRIBE in capabilities and gateway.connections.public_url:

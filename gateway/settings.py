@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -132,7 +132,9 @@ class DatabaseSettings(_Strict):
 class GatewaySettings(_Strict):
     """gateway.yaml."""
 
-    clinics: dict[str, ClinicSettings] = Field(min_length=1, description="The clinics by id (a-z, 0-9, hyphen).")
+    clinics: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")], ClinicSettings] = Field(
+        min_length=1, description="The clinics by id (a-z, 0-9, hyphen)."
+    )
     server: ServerSettings = Field(default_factory=ServerSettings, description="The HTTP server.")
     workers: WorkerSettings = Field(default_factory=WorkerSettings, description="The workers.")
     database: DatabaseSettings = Field(default_factory=DatabaseSettings, description="Where Postgres is.")

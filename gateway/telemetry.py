@@ -49,12 +49,12 @@ class Tracer:
         self._tracer = _otlp_tracer() if wanted else None
 
     @contextmanager
-    def span(self, name: str, trace: str, **attributes: str | int) -> Iterator[None]:
-        """One span of the encounter's trace (`trace`: 32 hex digits); attributes are ids and codes, never PHI."""
+    def span(self, name: str, trace: str) -> Iterator[None]:
+        """One span of the encounter's trace (`trace`: 32 hex digits), across processes; it carries no PHI."""
         if self._tracer is None or len(trace) != 32:
             yield
             return
-        with self._tracer.start_as_current_span(name, context=_remote_parent(trace), attributes=dict(attributes)):
+        with self._tracer.start_as_current_span(name, context=_remote_parent(trace)):
             yield
 
 

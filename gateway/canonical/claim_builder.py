@@ -225,5 +225,7 @@ def _add_optional(claim: Resource, bundle: EncounterBundle, coverages: list[Reso
         claim["facility"] = {"reference": facility}
     if coverages and coverages[0].get("payor"):
         claim["insurer"] = coverages[0]["payor"][0]
+    if bundle.accident:
+        claim["accident"] = bundle.accident
     if bundle.referral_number:
         claim["referral"] = {"identifier": {"value": bundle.referral_number}}

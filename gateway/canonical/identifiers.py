@@ -13,7 +13,7 @@ _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
 def canonical_id(connection: str, vendor_id: str) -> str:
-    """The gateway's id of an EHR's resource: readable where FHIR's id rules allow (R4 section 2.24.0.1), else a hash."""
+    """The gateway's id of an EHR's resource: readable where FHIR's rules for ids allow it, else a hash."""
     readable = f"{connection}.{vendor_id}"
     return readable if _FHIR_ID.fullmatch(readable) else hashlib.sha256(readable.encode()).hexdigest()[:32]
 

@@ -96,6 +96,7 @@ class EncounterBundle:
     location_code: str
     prior_authorization: str | None = None
     referral_number: str | None = None
+    accident: Resource | None = None  # Claim.accident: date, type, locationAddress
     source: str = ""  # the EHR's base URL with encounter and version, for meta.source
 
     def find(self, reference: str) -> Resource | None:

@@ -101,7 +101,7 @@ class SmartFhirEhr:
         return parse_notification(request)
 
     async def changed_encounters(self, cursor: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
-        """Signed encounters changed since the cursor, oldest first; the cursor is the instant of the last change."""
+        """Followed encounters changed since the cursor, oldest first; the cursor is the instant of the last change."""
         if self.settings.patient_anchored:
             text = "this EHR's searches must name a patient; set poll_seconds to 0 and rely on notifications"
             raise UnsupportedOperation(self.vendor, "changed_encounters", text)
@@ -109,7 +109,7 @@ class SmartFhirEhr:
         params = {
             **self.encounter_search,
             "_lastUpdated": f"ge{_as_instant(since)}",
-            "status": ",".join(self.settings.signed_statuses),
+            **self.settings.followed,
         }
         latest = datetime.fromisoformat(cursor) if cursor else since
         for ref in await self._found(params):

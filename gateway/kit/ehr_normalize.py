@@ -14,6 +14,7 @@ from gateway.kit.ehr_diagnoses import Diagnosis, diagnoses
 from gateway.kit.ehr_element import start_date
 from gateway.kit.ehr_resources import canonical_resources, validate
 from gateway.kit.ehr_roles import (
+    accident,
     coverages,
     place_of_service,
     prior_authorization,
@@ -38,9 +39,10 @@ def normalize(
     _require_signed(source)
     patient = _patient(source)
     claim = billing_claim(source, patient)
-    held = coverages(source, claim, patient)
     found = diagnoses(source, claim)
     charges = charge_lines(source, claim, patient)
+    serviced = _serviced(source, charges)
+    held = coverages(source, claim, patient, serviced)
     named = roles(source, claim)
     resources = _resources(source, maps, [patient, *held], found)
     encounter = {**resources.pop(source.encounter.reference), "diagnosis": _encounter_diagnoses(found)}
@@ -53,10 +55,11 @@ def normalize(
         charges=tuple(_without_own_performer(line, named["rendering_provider"]) for line in charges),
         diagnosis_codes=tuple(diagnosis.code for diagnosis in found),
         roles=named,
-        serviced=_serviced(source, charges),
+        serviced=serviced,
         location_code=place_of_service(source, claim),
         prior_authorization=prior_authorization(claim),
         referral_number=referral_number(source, claim),
+        accident=accident(claim),
         source=_source_url(source),
     )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 
 from gateway.canonical.errors import MappingError
 from gateway.canonical.models import Resource
 from gateway.kit.ehr_charge_parts import place_code
-from gateway.kit.ehr_element import Element, code_values
+from gateway.kit.ehr_element import Element, code_values, service_date
 from gateway.kit.ehr_source import Known, Source
 
 CARE_TEAM_ROLES: Mapping[str, str] = {
@@ -76,18 +77,38 @@ def place_of_service(source: Source, claim: Known | None) -> str:
     return named or by_class or source.clinic.place_of_service
 
 
-def coverages(source: Source, claim: Known | None, patient: Known) -> list[Known]:
-    """The patient's coverages, first payer first; the edits judge their dates and statuses."""
-    sequence = {}
+def coverages(source: Source, claim: Known | None, patient: Known, serviced: date) -> list[Known]:
+    """The coverages to bill, first payer first: those that the billing Claim names, and all others in force.
+
+    Plans of former times stay on file at the EHR and are left out. One that is the only plan is kept: the edits then
+    say what is wrong with it.
+    """
+    sequence: dict[Known, int] = {}
     for entry in _insurance(claim):
         named = source.resolve(entry.child("coverage"), claim) if claim else None
-        if named is not None:
+        if named is not None and named.resource_type == "Coverage":
             sequence[named] = _or_last(entry.integer("sequence"))
-    held = [k for k in source.of_type("Coverage") if k.element.text("status") != "entered-in-error"]
-    held += [k for k in sequence if k.resource_type == "Coverage" and k not in held]
+    of_patient = [k for k in source.of_type("Coverage") if k.element.text("status") != "entered-in-error"]
+    held = list(dict.fromkeys([*of_patient, *sequence]))
     for known in held:
         source.same_patient(known, "beneficiary", patient)
-    return sorted(held, key=lambda k: (_or_last(k.element.integer("order")), sequence.get(k, LAST)))
+    billed = [k for k in held if k in sequence or _in_force(k, serviced, source)] or held
+    return sorted(billed, key=lambda k: (_or_last(k.element.integer("order")), sequence.get(k, LAST)))
+
+
+def _in_force(coverage: Known, serviced: date, source: Source) -> bool:
+    period = coverage.element.child("period")
+    start = service_date(period, "start", source.clinic) if period else None
+    end = service_date(period, "end", source.clinic) if period else None
+    active = coverage.element.text("status") == "active"
+    return active and (start is None or start <= serviced) and (end is None or serviced <= end)
+
+
+def accident(claim: Known | None) -> Resource | None:
+    """Claim.accident of the billing Claim, as it is: who pays depends on it (CLM11, box 10)."""
+    found = claim.element.child("accident") if claim else None
+    members = ("date", "type", "locationAddress")
+    return {name: found.value[name] for name in members if name in found.value} if found else None
 
 
 def with_order(resources: Mapping[str, Resource], ordered: Iterable[Known]) -> dict[str, Resource]:

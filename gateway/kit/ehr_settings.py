@@ -81,9 +81,18 @@ class SmartSettings(BaseModel):
         default=False,
         description="The EHR refuses searches that do not name the patient: name it, and do not poll.",
     )
+    follow_unsigned: bool = Field(
+        default=False,
+        description="Also follow encounters that are not signed off yet: they are held, so that no visit is forgotten.",
+    )
     signed_statuses: tuple[str, ...] = Field(
         default=("finished",), min_length=1, description="The Encounter statuses that mean signed off."
     )
+
+    @property
+    def followed(self) -> dict[str, str]:
+        """The search parameters that select the encounters to follow."""
+        return {} if self.follow_unsigned else {"status": ",".join(self.signed_statuses)}
 
     @field_validator("base_url")
     @classmethod

@@ -16,7 +16,7 @@ LIVE = frozenset({"requested", "active"})
 def subscription_for(settings: SmartSettings, endpoint: str) -> Resource:
     """The Subscription to create: R4 criteria with the whole resource, or a topic with ids only (Backport)."""
     secret = settings.webhook_secret.get_secret_value()
-    criteria = f"Encounter?status={','.join(settings.signed_statuses)}"
+    criteria = "Encounter?" + "&".join(f"{name}={value}" for name, value in settings.followed.items())
     subscription: Resource = {
         "resourceType": "Subscription",
         "status": "requested",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -57,6 +58,10 @@ class RetryPolicy:
         return timedelta(seconds=random.uniform(0.1, 1.0) * ceiling)  # noqa: S311  (jitter, not a secret)
 
 
+def _no_span(name: str, trace: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """The steps' surroundings; built once by the composition root."""
@@ -66,6 +71,7 @@ class Pipeline:
     connections: Connections
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     now: Callable[[], datetime] = utc_now
+    span: Callable[[str, str], AbstractContextManager[None]] = _no_span
 
     def event(
         self,

@@ -30,7 +30,8 @@ async def run_job(pipeline: Pipeline, job: Job, carried: ClaimBundle | None) -> 
         stopped = await _stopped_reason(pipeline, job)
         if stopped is not None:
             return await _postpone(pipeline, job, STOPPED_RECHECK, f"connection stopped: {stopped}", failed=False)
-        return await _step(pipeline, job, carried)
+        with pipeline.span(job.kind.value, job.trace):
+            return await _step(pipeline, job, carried)
     except FencingLost:
         log.info("job taken over", extra={"job": job.id, "kind": job.kind.value})
         return DONE

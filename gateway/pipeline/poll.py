@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from gateway.canonical.audit_event import Step
+from gateway.canonical.audit_event import Outcome, Step
+from gateway.canonical.errors import UnsupportedOperation
 from gateway.pipeline.context import DONE, Next, Pipeline
 from gateway.pipeline.receive import arrival, new_trace
 from gateway.ports.stores import Arrival, Job
@@ -47,8 +48,12 @@ async def subscribe(pipeline: Pipeline, job: Job) -> Next:
     """Ask the EHR to notify the gateway; an equal subscription that is there already is kept."""
     connection = job.arguments["connection"]
     adapter = pipeline.connections.ehr(job.clinic_id, connection)
-    await adapter.subscribe(pipeline.connections.hook_url(job.clinic_id, connection))
+    outcome, code = Outcome.SUCCESS, ""
+    try:
+        await adapter.subscribe(pipeline.connections.hook_url(job.clinic_id, connection))
+    except UnsupportedOperation:  # switched off for this connection: it is polled
+        outcome, code = Outcome.MINOR_FAILURE, "unsupported"
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.finish(job)
-        await unit.commit(pipeline.event(Step.SUBSCRIBED, job, target=connection))
+        await unit.commit(pipeline.event(Step.SUBSCRIBED, job, target=connection, outcome=outcome, error_code=code))
     return DONE

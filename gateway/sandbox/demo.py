@@ -90,8 +90,8 @@ async def _open_demo(options: DemoOptions, directory: DemoDirectory, urls: dict[
         try:
             yield Demo(options, directory.path, urls, secrets, store, gateway, http)
         finally:
+            await store.close()  # before the gateway, which owns the server
             await gateway.stop()
-            await store.close()
             await database.close()
 
 

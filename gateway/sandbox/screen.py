@@ -107,6 +107,7 @@ def _recent(rows: list[dict[str, Any]]) -> Table:
 
 def _totals(result: dict[str, Any]) -> Table:
     latency, calls = result["latency_ms"], result["calls_per_encounter"]
+    percentiles = ", ".join(f"{name} {value} ms" for name, value in latency.items())
     rows = {
         "encounters signed at the EHR": result["encounters"],
         "claims submitted": result["submitted"],
@@ -115,7 +116,7 @@ def _totals(result: dict[str, Any]) -> Table:
         "claims the billing system now holds": result["billing_claims"],
         "lost": result["lost"],
         "duplicates": result["duplicates"],
-        "webhook to recorded confirmation": f"p50 {latency['p50']} ms, p95 {latency['p95']} ms, p99 {latency['p99']} ms",
+        "webhook to recorded confirmation": percentiles,
         "calls per encounter": f"{calls['ehr']} to the EHR, {calls['billing']} to the billing system",
         "FHIR AuditEvents": result["audit_events"],
         "gateway memory, at most": f"{result['gateway_memory_mb']} MB",

@@ -1,8 +1,8 @@
 """The worker's side of the queue, and what workers share: locks and the vendors' rate gaps.
 
-A worker holds the advisory lock (77, its number) in a session of its own. When the worker dies, by kill -9 too, Postgres
-frees the lock and any other worker gives its jobs back within half a second. The lease is the fallback for a host that
-is cut off while its session lingers. Needs a session: not for a transaction-mode pooler.
+A worker holds the advisory lock (77, its number) in a session of its own. When the worker dies, by kill -9 too,
+Postgres frees the lock and any other worker gives its jobs back within half a second. The lease is the fallback for a
+host that is cut off while its session lingers. Needs a session: not for a transaction-mode pooler.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ async def send(
 
 async def count(store: PostgresStore, table: str) -> int:
     async with store.acquire() as connection:
-        return int(await connection.fetchval(f"select count(*) from {table}"))  # noqa: S608
+        return int(await connection.fetchval(f"select count(*) from {table}"))
 
 
 async def test_an_accepted_notification_is_in_postgres_when_it_is_answered(url: str, store: PostgresStore) -> None:

@@ -43,7 +43,10 @@ class KareoTebraSettings(BaseModel):
     payer_scenario: str = Field("Insurance", description="Payer scenario of a new case, as the account names it.")
     learn_rate_gaps: bool = Field(True, description="Ask Tebra once for the account's own minimum gaps between calls.")
     rate_gap_scale: float = Field(
-        1.0, ge=0, le=1, description="Share of the documented gaps to keep; below 1 only where Tebra granted more calls."
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the documented gaps to keep; below 1 only where Tebra granted more calls.",
     )
     settle_seconds: float = Field(
         120.0, ge=0, description="How long after a lost answer Tebra may still be saving; only then is it looked for."

@@ -14,9 +14,9 @@ import uvicorn
 from lxml import etree
 
 from adapters.billing.kareo_tebra.simulator import PATH, build
-from adapters.billing.kareo_tebra.simulator_directory import DEFAULT_DIRECTORY
-from adapters.billing.kareo_tebra.simulator_parser import SOAP
-from adapters.billing.kareo_tebra.simulator_schema import SLASH
+from adapters.billing.kareo_tebra.simulator.directory import DEFAULT_DIRECTORY
+from adapters.billing.kareo_tebra.simulator.parser import SOAP
+from adapters.billing.kareo_tebra.simulator.schema import SLASH
 from gateway.kit.simulator import FaultKind, SimulatorOptions
 
 HEADER = (

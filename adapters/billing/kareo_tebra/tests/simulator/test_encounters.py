@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.billing.kareo_tebra.simulator_directory import DEFAULT_DIRECTORY
+from adapters.billing.kareo_tebra.simulator.directory import DEFAULT_DIRECTORY
 
 
 async def test_an_encounter_is_saved_with_its_lines(sandbox: Any) -> None:

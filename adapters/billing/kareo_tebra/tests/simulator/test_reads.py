@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from adapters.billing.kareo_tebra.simulator_directory import DEFAULT_DIRECTORY
-from adapters.billing.kareo_tebra.simulator_schema import NO_SLASH
+from adapters.billing.kareo_tebra.simulator.directory import DEFAULT_DIRECTORY
+from adapters.billing.kareo_tebra.simulator.schema import NO_SLASH
 
 
 async def test_the_directory_is_listed(sandbox: Any) -> None:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from adapters.billing.kareo_tebra.simulator_parser import read
-from adapters.billing.kareo_tebra.simulator_replies import stamp, write
-from adapters.billing.kareo_tebra.simulator_schema import SLASH
-from adapters.billing.kareo_tebra.simulator_types import SCHEMA
+from adapters.billing.kareo_tebra.simulator.parser import read
+from adapters.billing.kareo_tebra.simulator.replies import stamp, write
+from adapters.billing.kareo_tebra.simulator.schema import SLASH
+from adapters.billing.kareo_tebra.simulator.types import SCHEMA
 
 
 def test_every_type_lists_its_own_members_in_ordinal_order_once() -> None:

@@ -12,8 +12,8 @@ import zeep
 from lxml import etree
 
 from adapters.billing.kareo_tebra.simulator import PATH, connection
-from adapters.billing.kareo_tebra.simulator_parser import SOAP
-from adapters.billing.kareo_tebra.simulator_schema import SLASH
+from adapters.billing.kareo_tebra.simulator.parser import SOAP
+from adapters.billing.kareo_tebra.simulator.schema import SLASH
 from gateway.kit.simulator import SimulatorOptions
 
 

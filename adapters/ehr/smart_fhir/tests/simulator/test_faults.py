@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from adapters.ehr.smart_fhir.simulator import build
-from adapters.ehr.smart_fhir.simulator_http import Message, Receive, Send
+from adapters.ehr.smart_fhir.simulator.http import Message, Receive, Send
 from gateway.kit.simulator import SimulatorOptions
 
 SUBSCRIPTION = {

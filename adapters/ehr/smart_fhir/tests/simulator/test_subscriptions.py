@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from adapters.ehr.smart_fhir.simulator_http import Message, Receive, Send
+from adapters.ehr.smart_fhir.simulator.http import Message, Receive, Send
 from gateway.canonical import jsonio
 
 SB = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition"
@@ -56,7 +56,7 @@ class Receiver:
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait for an asynchronous condition to become true."""
     async with asyncio.timeout(5):
-        while not (found := await condition()):  # noqa: ASYNC110 - the condition is asked over HTTP
+        while not (found := await condition()):
             await asyncio.sleep(0.002)
     return found
 

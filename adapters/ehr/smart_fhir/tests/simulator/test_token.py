@@ -11,7 +11,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from adapters.ehr.smart_fhir.simulator_scopes import InvalidScope, granted, parse_scope, parse_scopes
+from adapters.ehr.smart_fhir.simulator.scopes import InvalidScope, granted, parse_scope, parse_scopes
 from gateway.canonical import jsonio
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

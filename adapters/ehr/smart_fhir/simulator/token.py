@@ -12,8 +12,8 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from adapters.ehr.smart_fhir.simulator_http import Request, Response, plain_json
-from adapters.ehr.smart_fhir.simulator_scopes import InvalidScope, Scope, granted, parse_scopes
+from adapters.ehr.smart_fhir.simulator.http import Request, Response, plain_json
+from adapters.ehr.smart_fhir.simulator.scopes import InvalidScope, Scope, granted, parse_scopes
 from gateway.canonical import jsonio
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -13,11 +13,11 @@ from typing import Any
 
 import aiohttp
 
-from adapters.ehr.smart_fhir.simulator_channel import Channel
-from adapters.ehr.smart_fhir.simulator_http import Resource
-from adapters.ehr.smart_fhir.simulator_metadata import SB
-from adapters.ehr.smart_fhir.simulator_store import Stored
-from adapters.ehr.smart_fhir.simulator_values import now_instant
+from adapters.ehr.smart_fhir.simulator.channel import Channel
+from adapters.ehr.smart_fhir.simulator.http import Resource
+from adapters.ehr.smart_fhir.simulator.metadata import SB
+from adapters.ehr.smart_fhir.simulator.store import Stored
+from adapters.ehr.smart_fhir.simulator.values import now_instant
 from gateway.canonical import jsonio
 
 _PROFILE = f"{SB}/StructureDefinition"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.billing.kareo_tebra.simulator_charges import CHARGE_STATUSES, move_charges
-from adapters.billing.kareo_tebra.simulator_directory import Company
-from adapters.billing.kareo_tebra.simulator_encounters import set_status
-from adapters.billing.kareo_tebra.simulator_replies import BusinessError
-from adapters.billing.kareo_tebra.simulator_state import Account, Case, Encounter, Line, Patient, Policy
-from adapters.billing.kareo_tebra.simulator_types import ENUMERATIONS
+from adapters.billing.kareo_tebra.simulator.charges import CHARGE_STATUSES, move_charges
+from adapters.billing.kareo_tebra.simulator.directory import Company
+from adapters.billing.kareo_tebra.simulator.encounters import set_status
+from adapters.billing.kareo_tebra.simulator.replies import BusinessError
+from adapters.billing.kareo_tebra.simulator.state import Account, Case, Encounter, Line, Patient, Policy
+from adapters.billing.kareo_tebra.simulator.types import ENUMERATIONS
 
 Json = dict[str, Any]
 

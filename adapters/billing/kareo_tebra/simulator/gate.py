@@ -6,9 +6,9 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from adapters.billing.kareo_tebra.simulator_parser import Values
-from adapters.billing.kareo_tebra.simulator_replies import Refused, security_block
-from adapters.billing.kareo_tebra.simulator_types import OPERATIONS
+from adapters.billing.kareo_tebra.simulator.parser import Values
+from adapters.billing.kareo_tebra.simulator.replies import Refused, security_block
+from adapters.billing.kareo_tebra.simulator.types import OPERATIONS
 
 DEFAULT_CREDENTIALS = {"customer_key": "ck-demo", "user": "api@example.test", "password": "pw-demo"}
 BAD_LOGIN = "Invalid user name and/or password"

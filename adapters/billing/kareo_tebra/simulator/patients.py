@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.billing.kareo_tebra.simulator_directory import PRACTICE_ID, Company, Plan
-from adapters.billing.kareo_tebra.simulator_parser import SoapFault, Values, null_reference
-from adapters.billing.kareo_tebra.simulator_replies import BusinessError
-from adapters.billing.kareo_tebra.simulator_state import Account, Case, Patient, Policy, cut, now
+from adapters.billing.kareo_tebra.simulator.directory import PRACTICE_ID, Company, Plan
+from adapters.billing.kareo_tebra.simulator.parser import SoapFault, Values, null_reference
+from adapters.billing.kareo_tebra.simulator.replies import BusinessError
+from adapters.billing.kareo_tebra.simulator.state import Account, Case, Patient, Policy, cut, now
 
 NO_VENDOR = ""
 """The vendor under which CreatePatient's own PatientExternalID is kept."""

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from adapters.ehr.smart_fhir.simulator_delivery import Signing
-from adapters.ehr.smart_fhir.simulator_http import Resource, refuse
-from adapters.ehr.smart_fhir.simulator_store import Store, Stored
-from adapters.ehr.smart_fhir.simulator_subscriptions import Subscriptions
+from adapters.ehr.smart_fhir.simulator.delivery import Signing
+from adapters.ehr.smart_fhir.simulator.http import Resource, refuse
+from adapters.ehr.smart_fhir.simulator.store import Store, Stored
+from adapters.ehr.smart_fhir.simulator.subscriptions import Subscriptions
 
 
 class SignOff:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from adapters.billing.kareo_tebra.simulator_directory import PRACTICE_ID, Company, Directory, Plan
+from adapters.billing.kareo_tebra.simulator.directory import PRACTICE_ID, Company, Directory, Plan
 
 EXTERNAL_ID_LENGTH = 25
 """External ids are cut silently at this length (vendor document, section 8)."""

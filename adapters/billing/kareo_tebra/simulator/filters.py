@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from adapters.billing.kareo_tebra.simulator_parser import SoapFault, Values
-from adapters.billing.kareo_tebra.simulator_replies import BusinessError
+from adapters.billing.kareo_tebra.simulator.parser import SoapFault, Values
+from adapters.billing.kareo_tebra.simulator.replies import BusinessError
 
 _FORMATS = ("%Y-%m-%d", "%m/%d/%Y", "%Y-%m-%dT%H:%M:%S", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p")
 _RANGE = ("From", "To")

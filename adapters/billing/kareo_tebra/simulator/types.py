@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.billing.kareo_tebra.simulator_schema import NO_SLASH, SLASH, Schema, notation_of
+from adapters.billing.kareo_tebra.simulator.schema import NO_SLASH, SLASH, Schema, notation_of
 
 ENUMERATIONS = {
     "EncounterStatusCode": ("Draft", "Submitted", "Approved", "Rejected", "Unpayable"),

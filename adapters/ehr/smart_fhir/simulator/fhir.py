@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 import fhirkit
 
-from adapters.ehr.smart_fhir.simulator_access import Access
-from adapters.ehr.smart_fhir.simulator_http import Refused, Request, Response, parse_object, refuse
-from adapters.ehr.smart_fhir.simulator_search import Query, SearchRefused, find, included, parse_query
-from adapters.ehr.smart_fhir.simulator_store import Store, Stored
+from adapters.ehr.smart_fhir.simulator.access import Access
+from adapters.ehr.smart_fhir.simulator.http import Refused, Request, Response, parse_object, refuse
+from adapters.ehr.smart_fhir.simulator.search import Query, SearchRefused, find, included, parse_query
+from adapters.ehr.smart_fhir.simulator.store import Store, Stored
 from gateway.canonical import jsonio
 
 _TYPES = frozenset(fhirkit.RESOURCE_TYPES)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from adapters.billing.kareo_tebra.simulator_directory import PRACTICE_ID
-from adapters.billing.kareo_tebra.simulator_encounters import line_results
-from adapters.billing.kareo_tebra.simulator_filters import Matcher, bounds, check_posting_span, closed
-from adapters.billing.kareo_tebra.simulator_parser import Values
-from adapters.billing.kareo_tebra.simulator_replies import full_row, stamp
-from adapters.billing.kareo_tebra.simulator_state import Account, Encounter, Line, now
+from adapters.billing.kareo_tebra.simulator.directory import PRACTICE_ID
+from adapters.billing.kareo_tebra.simulator.encounters import line_results
+from adapters.billing.kareo_tebra.simulator.filters import Matcher, bounds, check_posting_span, closed
+from adapters.billing.kareo_tebra.simulator.parser import Values
+from adapters.billing.kareo_tebra.simulator.replies import full_row, stamp
+from adapters.billing.kareo_tebra.simulator.state import Account, Encounter, Line, now
 
 STATUS_NUMBERS = {"Draft": "1", "Submitted": "2", "Approved": "3", "Rejected": "4", "Unpayable": "5"}
 """EncounterStatus as GetEncounterDetails gives it (section 6)."""

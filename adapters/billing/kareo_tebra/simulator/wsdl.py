@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from adapters.billing.kareo_tebra.simulator_schema import NO_SLASH, SLASH, Member, Shape
-from adapters.billing.kareo_tebra.simulator_types import OPERATIONS, SCHEMA
+from adapters.billing.kareo_tebra.simulator.schema import NO_SLASH, SLASH, Member, Shape
+from adapters.billing.kareo_tebra.simulator.types import OPERATIONS, SCHEMA
 
 _PREFIXES = {SLASH: "k", NO_SLASH: "f"}
 _SIMPLE = {"toggle": "boolean"}

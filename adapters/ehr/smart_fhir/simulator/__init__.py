@@ -19,15 +19,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, MutableMapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from joserfc.jwk import ECKey
 
-from adapters.ehr.smart_fhir.simulator_access import RateLimit, authorize, check_acceptable
-from adapters.ehr.smart_fhir.simulator_delivery import Timing
-from adapters.ehr.smart_fhir.simulator_fhir import FhirApi, Paging
-from adapters.ehr.smart_fhir.simulator_http import (
+from adapters.ehr.smart_fhir.simulator.access import RateLimit, authorize, check_acceptable
+from adapters.ehr.smart_fhir.simulator.delivery import Timing
+from adapters.ehr.smart_fhir.simulator.fhir import FhirApi, Paging
+from adapters.ehr.smart_fhir.simulator.http import (
     Receive,
     Refused,
     Request,
@@ -44,13 +45,13 @@ from adapters.ehr.smart_fhir.simulator_http import (
     send_response,
     until_client_leaves,
 )
-from adapters.ehr.smart_fhir.simulator_load import Loaded, load
-from adapters.ehr.smart_fhir.simulator_metadata import capability_statement, smart_configuration
-from adapters.ehr.smart_fhir.simulator_scopes import parse_scopes
-from adapters.ehr.smart_fhir.simulator_signoff import SignOff
-from adapters.ehr.smart_fhir.simulator_store import Store
-from adapters.ehr.smart_fhir.simulator_subscriptions import Subscriptions
-from adapters.ehr.smart_fhir.simulator_token import Client, TokenEndpoint
+from adapters.ehr.smart_fhir.simulator.load import Loaded, load
+from adapters.ehr.smart_fhir.simulator.metadata import capability_statement, smart_configuration
+from adapters.ehr.smart_fhir.simulator.scopes import parse_scopes
+from adapters.ehr.smart_fhir.simulator.signoff import SignOff
+from adapters.ehr.smart_fhir.simulator.store import Store
+from adapters.ehr.smart_fhir.simulator.subscriptions import Subscriptions
+from adapters.ehr.smart_fhir.simulator.token import Client, TokenEndpoint
 from gateway.canonical import jsonio
 from gateway.kit.simulator import FaultKind, Faults, SandboxConnection, SimulatorOptions
 
@@ -105,6 +106,7 @@ def connection(options: SimulatorOptions) -> SandboxConnection:
         "webhook_secret": "env:SMART_WEBHOOK_SECRET",
         "poll_seconds": 5,
         "subscription": "r4",
+        "follow_unsigned": isinstance(options.data, str | Path),  # every encounter of somebody's data shall be seen
     }
     webhook_secret = options.credentials["webhook_secret"]
     return SandboxConnection(settings, {"SMART_PRIVATE_KEY": private, "SMART_WEBHOOK_SECRET": webhook_secret})

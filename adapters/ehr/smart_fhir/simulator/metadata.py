@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from adapters.ehr.smart_fhir.simulator_http import Resource
-from adapters.ehr.smart_fhir.simulator_parameters import LISTED, Parameter, parameters_of
-from adapters.ehr.smart_fhir.simulator_scopes import Scope
+from adapters.ehr.smart_fhir.simulator.http import Resource
+from adapters.ehr.smart_fhir.simulator.parameters import LISTED, Parameter, parameters_of
+from adapters.ehr.smart_fhir.simulator.scopes import Scope
 
 SB = "http://hl7.org/fhir/uv/subscriptions-backport"
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"

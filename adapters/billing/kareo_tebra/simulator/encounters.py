@@ -7,12 +7,12 @@ import time
 from decimal import Decimal
 from typing import Any
 
-from adapters.billing.kareo_tebra.simulator_directory import PRACTICE_ID, Row
-from adapters.billing.kareo_tebra.simulator_parser import Values, null_reference
-from adapters.billing.kareo_tebra.simulator_patients import NO_VENDOR
-from adapters.billing.kareo_tebra.simulator_refusals import Findings
-from adapters.billing.kareo_tebra.simulator_replies import BusinessError
-from adapters.billing.kareo_tebra.simulator_state import Account, Case, Encounter, Line, Patient, cut, now
+from adapters.billing.kareo_tebra.simulator.directory import PRACTICE_ID, Row
+from adapters.billing.kareo_tebra.simulator.parser import Values, null_reference
+from adapters.billing.kareo_tebra.simulator.patients import NO_VENDOR
+from adapters.billing.kareo_tebra.simulator.refusals import Findings
+from adapters.billing.kareo_tebra.simulator.replies import BusinessError
+from adapters.billing.kareo_tebra.simulator.state import Account, Case, Encounter, Line, Patient, cut, now
 
 _PROCEDURE = re.compile(r"\d{4}[0-9FTU]|[A-V]\d{4}")
 _MODIFIER = re.compile(r"[0-9A-Z]{2}")

@@ -16,13 +16,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from adapters.billing.kareo_tebra.simulator_control import ControlRefused, advance, ledger
-from adapters.billing.kareo_tebra.simulator_directory import DEFAULT_DIRECTORY, insurance_plans
-from adapters.billing.kareo_tebra.simulator_gate import DEFAULT_CREDENTIALS, bad_login
-from adapters.billing.kareo_tebra.simulator_parser import action_mismatch, operation_of
-from adapters.billing.kareo_tebra.simulator_replies import THROTTLED, business_error, fault, refused
-from adapters.billing.kareo_tebra.simulator_service import Service
-from adapters.billing.kareo_tebra.simulator_wsdl import wsdl
+from adapters.billing.kareo_tebra.simulator.control import ControlRefused, advance, ledger
+from adapters.billing.kareo_tebra.simulator.directory import DEFAULT_DIRECTORY, insurance_plans
+from adapters.billing.kareo_tebra.simulator.gate import DEFAULT_CREDENTIALS, bad_login
+from adapters.billing.kareo_tebra.simulator.parser import action_mismatch, operation_of
+from adapters.billing.kareo_tebra.simulator.replies import THROTTLED, business_error, fault, refused
+from adapters.billing.kareo_tebra.simulator.service import Service
+from adapters.billing.kareo_tebra.simulator.wsdl import wsdl
 from gateway.canonical import jsonio
 from gateway.kit.simulator import ConnectionReset, FaultKind, Faults, SandboxConnection, SimulatorOptions
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.ehr.smart_fhir.simulator_access import Access
-from adapters.ehr.smart_fhir.simulator_channel import CONTENT_LEVELS, Channel, read_channel
-from adapters.ehr.smart_fhir.simulator_delivery import (
+from adapters.ehr.smart_fhir.simulator.access import Access
+from adapters.ehr.smart_fhir.simulator.channel import CONTENT_LEVELS, Channel, read_channel
+from adapters.ehr.smart_fhir.simulator.delivery import (
     Event,
     Sender,
     Signing,
@@ -20,9 +20,9 @@ from adapters.ehr.smart_fhir.simulator_delivery import (
     notification_bundle,
     topic_notification,
 )
-from adapters.ehr.smart_fhir.simulator_http import Request, Resource, Response, fhir, parse_object, refuse
-from adapters.ehr.smart_fhir.simulator_store import Store, Stored
-from adapters.ehr.smart_fhir.simulator_values import now_instant
+from adapters.ehr.smart_fhir.simulator.http import Request, Resource, Response, fhir, parse_object, refuse
+from adapters.ehr.smart_fhir.simulator.store import Store, Stored
+from adapters.ehr.smart_fhir.simulator.values import now_instant
 
 
 @dataclass(slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.ehr.smart_fhir.simulator_http import Resource
-from adapters.ehr.smart_fhir.simulator_parameters import Parameter, parameters_of
-from adapters.ehr.smart_fhir.simulator_values import now_instant, values_of
+from adapters.ehr.smart_fhir.simulator.http import Resource
+from adapters.ehr.smart_fhir.simulator.parameters import Parameter, parameters_of
+from adapters.ehr.smart_fhir.simulator.values import now_instant, values_of
 from gateway.canonical import jsonio
 
 

@@ -7,9 +7,9 @@ from decimal import Decimal
 from html import escape
 from typing import Any
 
-from adapters.billing.kareo_tebra.simulator_parser import SOAP, SoapFault, Values
-from adapters.billing.kareo_tebra.simulator_schema import SLASH, Shape
-from adapters.billing.kareo_tebra.simulator_types import SCHEMA
+from adapters.billing.kareo_tebra.simulator.parser import SOAP, SoapFault, Values
+from adapters.billing.kareo_tebra.simulator.schema import SLASH, Shape
+from adapters.billing.kareo_tebra.simulator.types import SCHEMA
 
 CUSTOMER_ID = "48211"
 THROTTLED = "429: Too many calls. You have requested more than allowed for this operation, please try again later."

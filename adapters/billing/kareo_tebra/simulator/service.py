@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from adapters.billing.kareo_tebra.simulator_charges import encounter_details, list_charges
-from adapters.billing.kareo_tebra.simulator_directory import DEFAULT_DIRECTORY, load_directory
-from adapters.billing.kareo_tebra.simulator_encounters import create_encounter, update_status
-from adapters.billing.kareo_tebra.simulator_gate import Gate
-from adapters.billing.kareo_tebra.simulator_parser import SoapFault, Values, null_reference, parse_request
-from adapters.billing.kareo_tebra.simulator_patients import (
+from adapters.billing.kareo_tebra.simulator.charges import encounter_details, list_charges
+from adapters.billing.kareo_tebra.simulator.directory import DEFAULT_DIRECTORY, load_directory
+from adapters.billing.kareo_tebra.simulator.encounters import create_encounter, update_status
+from adapters.billing.kareo_tebra.simulator.gate import Gate
+from adapters.billing.kareo_tebra.simulator.parser import SoapFault, Values, null_reference, parse_request
+from adapters.billing.kareo_tebra.simulator.patients import (
     create_patient,
     register_vendor,
     update_external_ids,
     update_patient,
     update_primary_case,
 )
-from adapters.billing.kareo_tebra.simulator_reads import directory_read, get_patient, list_patients
-from adapters.billing.kareo_tebra.simulator_replies import (
+from adapters.billing.kareo_tebra.simulator.reads import directory_read, get_patient, list_patients
+from adapters.billing.kareo_tebra.simulator.replies import (
     CUSTOMER_ID,
     THROTTLED,
     BusinessError,
@@ -29,8 +29,8 @@ from adapters.billing.kareo_tebra.simulator_replies import (
     refused,
     result,
 )
-from adapters.billing.kareo_tebra.simulator_state import Account
-from adapters.billing.kareo_tebra.simulator_types import LISTINGS
+from adapters.billing.kareo_tebra.simulator.state import Account
+from adapters.billing.kareo_tebra.simulator.types import LISTINGS
 from gateway.kit.simulator import SimulatorOptions
 
 Reply = tuple[int, bytes]

@@ -14,8 +14,8 @@ from typing import Any
 
 from lxml import etree
 
-from adapters.billing.kareo_tebra.simulator_schema import SLASH, Member, Shape
-from adapters.billing.kareo_tebra.simulator_types import OPERATIONS, SCHEMA
+from adapters.billing.kareo_tebra.simulator.schema import SLASH, Member, Shape
+from adapters.billing.kareo_tebra.simulator.types import OPERATIONS, SCHEMA
 
 Values = dict[str, Any]
 """A parsed element: member name -> str, datetime, Decimal, bool, None (nil), Values or a list of Values."""

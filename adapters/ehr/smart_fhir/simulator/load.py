@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import fhirkit
 
-from adapters.ehr.smart_fhir.simulator_http import Resource
+from adapters.ehr.smart_fhir.simulator.http import Resource
 from gateway.canonical import jsonio
 
 _TYPES = frozenset(fhirkit.RESOURCE_TYPES)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from adapters.billing.kareo_tebra.simulator_directory import PRACTICE_ID
-from adapters.billing.kareo_tebra.simulator_filters import Matcher, bounds
-from adapters.billing.kareo_tebra.simulator_parser import Values
-from adapters.billing.kareo_tebra.simulator_replies import full_row, stamp
-from adapters.billing.kareo_tebra.simulator_schema import Shape
-from adapters.billing.kareo_tebra.simulator_state import Account, Case, Patient, Policy, cut
-from adapters.billing.kareo_tebra.simulator_types import LISTINGS, SCHEMA
+from adapters.billing.kareo_tebra.simulator.directory import PRACTICE_ID
+from adapters.billing.kareo_tebra.simulator.filters import Matcher, bounds
+from adapters.billing.kareo_tebra.simulator.parser import Values
+from adapters.billing.kareo_tebra.simulator.replies import full_row, stamp
+from adapters.billing.kareo_tebra.simulator.schema import Shape
+from adapters.billing.kareo_tebra.simulator.state import Account, Case, Patient, Policy, cut
+from adapters.billing.kareo_tebra.simulator.types import LISTINGS, SCHEMA
 
 PATIENTS = Matcher(
     texts={

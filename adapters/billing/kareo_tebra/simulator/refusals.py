@@ -5,10 +5,10 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from adapters.billing.kareo_tebra.simulator_parser import Values
-from adapters.billing.kareo_tebra.simulator_replies import text_of
-from adapters.billing.kareo_tebra.simulator_schema import Shape
-from adapters.billing.kareo_tebra.simulator_types import SCHEMA
+from adapters.billing.kareo_tebra.simulator.parser import Values
+from adapters.billing.kareo_tebra.simulator.replies import text_of
+from adapters.billing.kareo_tebra.simulator.schema import Shape
+from adapters.billing.kareo_tebra.simulator.types import SCHEMA
 
 ERRORS = {
     "not_created": (6100, "Encounter was not created"),
