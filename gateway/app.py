@@ -80,10 +80,9 @@ async def open_gateway(loaded: LoadedSettings) -> AsyncIterator[Gateway]:
     workers = loaded.gateway.workers
     retry = RetryPolicy(workers.retry_base_seconds, workers.retry_cap_seconds, timedelta(hours=workers.give_up_hours))
     clinics = {clinic_id: clinic.facts(clinic_id) for clinic_id, clinic in loaded.gateway.clinics.items()}
+    pipeline = Pipeline(store, clinics, connections, retry, span=Tracer().span)
     try:
-        yield Gateway(
-            loaded, store, session, connections, Pipeline(store, clinics, connections, retry, span=Tracer().span)
-        )
+        yield Gateway(loaded, store, session, connections, pipeline)
     finally:
         await connections.aclose()
         await session.close()

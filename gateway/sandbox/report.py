@@ -11,6 +11,11 @@ from typing import Any
 TERMINAL = frozenset({"submitted", "held"})
 
 
+def is_settled(row: dict[str, Any] | None, signed_at: float) -> bool:
+    """Whether the gateway is done with an encounter as it was signed, not only as it was before."""
+    return bool(row and row["state"] in TERMINAL and not row["pending"] and row["updated_at"] >= signed_at)
+
+
 @dataclass(frozen=True, slots=True)
 class Ledgers:
     """The three ledgers and the worklist, as read at one moment."""

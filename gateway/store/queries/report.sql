@@ -2,7 +2,9 @@
 
 -- name: encounters
 select e.id, e.ehr_encounter_id, e.connection, e.state, s.id as submission_id, s.state as submission_state, s.connection as billing,
-       s.calls, extract(epoch from s.confirmed_at)::float8 as confirmed_at
+       s.calls, extract(epoch from s.confirmed_at)::float8 as confirmed_at,
+       extract(epoch from e.updated_at)::float8 as updated_at,
+       exists (select 1 from job j where j.clinic_id = e.clinic_id and j.ordering_key = e.id) as pending
 from encounter e
 left join submission s on s.clinic_id = e.clinic_id and s.claim_id = e.claim_id
 where e.clinic_id = $1
