@@ -69,6 +69,15 @@ def check_encounter(bundle: EncounterBundle) -> tuple[Finding, ...]:
     return _distinct(found)
 
 
+def check_source(resources: Iterable[Any]) -> tuple[Finding, ...]:
+    """What an EHR sent, before mapping: schema and required bindings of each resource. Never raises."""
+    index = _index(resources)
+    labels = _labels("", {}, {}, index)
+    found = (_checked(resource, with_profile=False) for resource in index.values())
+    pairs = zip(labels.values(), found, strict=True)
+    return _distinct(_relabelled(finding, label) for label, findings in pairs for finding in findings)
+
+
 def _no_root(kind: str) -> tuple[Finding, ...]:
     return (error(schema.EDIT, kind, f"This is no FHIR {kind}.", f"Send a FHIR R4 {kind}."),)
 
@@ -133,9 +142,13 @@ def _labels(root_type: str, root: Resource, reached: Mapping[str, str], index: I
 
 def _of_part(resource: Any, index: Index, label: str, *, with_profile: bool = True) -> Iterator[Finding]:
     for finding in _checked(resource, with_profile=with_profile):
-        head, dot, tail = finding.expression.partition(".")
-        yield replace(finding, expression=f"{label}{dot}{tail}" if head != "Resource" else label)
+        yield _relabelled(finding, label)
     yield from _reference_findings(label, resource, index)
+
+
+def _relabelled(finding: Finding, label: str) -> Finding:
+    head, dot, tail = finding.expression.partition(".")
+    return replace(finding, expression=f"{label}{dot}{tail}" if head != "Resource" else label)
 
 
 def _reference_findings(label: str, resource: Resource, index: Index, *, every: bool = False) -> Iterator[Finding]:

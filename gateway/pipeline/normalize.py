@@ -6,13 +6,17 @@ from typing import Any
 
 from gateway.canonical.audit_event import Step
 from gateway.canonical.claim_builder import build_claim
-from gateway.canonical.errors import ErrorCode
+from gateway.canonical.errors import ClaimInvalid, ErrorCode, MappingError
 from gateway.canonical.findings import error
 from gateway.canonical.identifiers import content_hash
-from gateway.canonical.models import ClaimBundle, EncounterRecord, EncounterRef
+from gateway.canonical.models import ClaimBundle, EncounterBundle, EncounterRecord, EncounterRef
+from gateway.canonical.validation import check_source
 from gateway.pipeline.context import DONE, Next, Pipeline, patient_of
 from gateway.pipeline.holding import hold_job
+from gateway.ports.ehr import EhrAdapter
 from gateway.ports.stores import EncounterRow, EncounterState, Job, JobKind, NewJob, NormalizedEncounter
+
+MOST_SOURCE_FINDINGS = 20
 
 
 async def normalize(pipeline: Pipeline, job: Job) -> Next:
@@ -50,10 +54,19 @@ async def normalize(pipeline: Pipeline, job: Job) -> Next:
 async def _canonical(pipeline: Pipeline, job: Job, row: EncounterRow) -> tuple[EncounterRecord, ClaimBundle]:
     adapter = pipeline.connections.ehr(job.clinic_id, row.connection)
     record = await adapter.fetch_encounter(EncounterRef(row.ehr_encounter_id, dedupe_key=""))
-    bundle = adapter.normalize(record)
+    bundle = _normalized(adapter, record)
     created = pipeline.now().isoformat(timespec="seconds")
     claim = build_claim(bundle, pipeline.clinics[job.clinic_id], created=created, generation=row.generation)
     return record, claim
+
+
+def _normalized(adapter: EhrAdapter, record: EncounterRecord) -> EncounterBundle:
+    """The canonical encounter; when it cannot be mapped, all else that is wrong with the EHR's data is told at once."""
+    try:
+        return adapter.normalize(record)
+    except MappingError as unmapped:
+        wrong = check_source([record.encounter, *record.resources])
+        raise ClaimInvalid([*unmapped.findings, *wrong[:MOST_SOURCE_FINDINGS]]) from None
 
 
 def claim_hash(claim: ClaimBundle) -> bytes:
