@@ -66,13 +66,13 @@ def _print_probes(probes: dict[str, list[Probe]], as_json: bool) -> None:
         ]
         _print_json({"ok": all(row["ok"] for row in rows), "probes": rows})
         return
-    table = Table("connection", "what was tried", "", "detail and remedy", title="gateway check")
     for link, found in probes.items():
-        for i, probe in enumerate(found):
-            mark = "[green]works[/]" if probe.ok else "[red]to fix[/]"
-            text = probe.detail if probe.ok else f"{probe.detail} {probe.remedy}".strip()
-            table.add_row(link if i == 0 else "", probe.what, mark, text)
-    console.print(table)
+        console.print(f"[bold]{link}[/]")
+        for probe in found:
+            mark = "[green]works [/]" if probe.ok else "[red]to fix[/]"
+            console.print(f"  {mark}  {probe.what}" + (f": {probe.detail}" if probe.detail else ""))
+            if not probe.ok and probe.remedy:
+                console.print(f"          [yellow]{probe.remedy}[/]")
 
 
 async def show_status(loaded: LoadedSettings, as_json: bool) -> None:
@@ -108,12 +108,15 @@ async def show_holds(loaded: LoadedSettings, as_json: bool) -> None:
         )
         return
     for clinic, rows in held.items():
-        table = Table("encounter", "element", "what is wrong", "what to do", title=f"{clinic}: {len(rows)} held")
+        console.print(f"[bold]{clinic}[/]: {len(rows)} held")
         for row in rows:
-            for i, finding in enumerate(row["findings"]):
-                encounter = row["encounter_id"] if i == 0 else ""
-                table.add_row(encounter, finding.expression, finding.message, finding.fix)
-        console.print(table)
+            console.print(
+                f"\n[bold]{row['encounter_id']}[/]  held at {row['step']} since {row['created_at']:%Y-%m-%d %H:%M} UTC"
+            )
+            for finding in row["findings"]:
+                console.print(f"  {finding.expression}: {finding.message}", highlight=False, markup=False)
+                if finding.fix:
+                    console.print(f"    {finding.fix}", style="yellow", highlight=False, markup=False)
 
 
 async def recheck_holds(loaded: LoadedSettings, encounter: str) -> int:

@@ -77,10 +77,15 @@ class GatewayError(Exception):
         return (error(type(self).__name__, "Encounter", str(self)),)
 
 
+def _sentence(text: str) -> str:
+    """A message as a biller reads it: with a capital and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+
+
 class _ElementError(GatewayError):
     def __init__(self, expression: str, message: str, fix: str = "", *, edit: str = "") -> None:
         super().__init__(f"{expression}: {message}")
-        self._findings = (error(edit or type(self).edit, expression, message, fix),)
+        self._findings = (error(edit or type(self).edit, expression, _sentence(message), fix),)
 
     edit: ClassVar[str] = "element"
 
@@ -138,7 +143,7 @@ class AdapterError(GatewayError):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        return self._findings or (error(self.code.value, "Claim", self.text),)
+        return self._findings or (error(self.code.value, "Claim", _sentence(self.text)),)
 
 
 class CredentialsRejected(AdapterError):

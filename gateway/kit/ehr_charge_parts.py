@@ -72,7 +72,7 @@ def _extension_modifiers(element: Element, extensions: frozenset[str]) -> list[s
 def _modifier(value: str, path: str) -> str:
     canonical = codes.modifier(value)
     if canonical is None:
-        raise MappingError(path, "is not a procedure modifier (two letters or digits)", "Correct it in the EHR.")
+        raise MappingError(path, "this is not a procedure modifier (two letters or digits)", "Correct it in the EHR.")
     return canonical
 
 

@@ -189,7 +189,9 @@ def _pointed(item: Element, by_sequence: dict[int | None, Element], claim: Known
         entry = by_sequence.get(number)
         if entry is None:
             path = f"{item.at('diagnosisSequence')}[{i}]"
-            raise MappingError(path, "points at a diagnosis that the claim does not have", "Correct it in the EHR.")
+            raise MappingError(
+                path, "the line points at a diagnosis that the claim does not have", "Correct it in the EHR."
+            )
         found.append(claim_diagnosis(entry, claim, source).code)
     return unique(found)
 

@@ -62,7 +62,7 @@ def icd10cm(owner: Element, name: str) -> str:
             canonical = codes.icd10cm(code)
             if canonical is None:
                 fix = "Correct the diagnosis code in the EHR, for example E11.9."
-                raise MappingError(coding.at("code"), "is not in the form of an ICD-10-CM code", fix)
+                raise MappingError(coding.at("code"), "this is not in the form of an ICD-10-CM code", fix)
             return canonical
     snomed = any(coding.text("system") == codes.SNOMED for coding in codings(owner, name))
     message = "has only a SNOMED code; it needs an ICD-10-CM code" if snomed else "has no ICD-10-CM code"
@@ -106,7 +106,7 @@ def _condition(reference: Element, owner: Known, source: Source) -> Known:
     if condition is None or condition.resource_type != "Condition":
         raise MappingError(
             reference.path,
-            "names a diagnosis that the EHR does not give",
+            "this names a diagnosis that the EHR does not give",
             "Check in the EHR that the diagnosis still exists, and that this client may read Condition.",
         )
     return condition

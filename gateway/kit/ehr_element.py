@@ -47,7 +47,9 @@ class Element:
             raise wrong_shape(self.at(name), "a number")
         number = Decimal(found)
         if abs(number) >= below:
-            raise MappingError(self.at(name), "is larger than a claim can hold", "Correct the number in the EHR.")
+            raise MappingError(
+                self.at(name), "this number is larger than a claim can hold", "Correct the number in the EHR."
+            )
         return number
 
     def integer(self, name: str) -> int | None:
@@ -109,7 +111,7 @@ class Element:
 
 def wrong_shape(path: str, wanted: str) -> MappingError:
     """The error for an element whose JSON type is not the one that FHIR R4 gives it."""
-    return MappingError(path, f"is not {wanted}, as FHIR R4 asks", SHAPE_FIX)
+    return MappingError(path, f"this is not {wanted}, as FHIR R4 asks", SHAPE_FIX)
 
 
 def _is(found: Any, kind: type, path: str, wanted: str) -> bool:
@@ -137,7 +139,7 @@ def instant(text: str, path: str) -> datetime:
     except ValueError:
         raise wrong_shape(path, "a date and time") from None
     if parsed.tzinfo is None:
-        raise MappingError(path, "has a time without a time zone, so its date at the clinic is unknown", SHAPE_FIX)
+        raise MappingError(path, "this time has no time zone, so its date at the clinic is unknown", SHAPE_FIX)
     return parsed
 
 

@@ -79,7 +79,7 @@ def _patient(source: Source) -> Known:
     if patient is None or patient.resource_type != "Patient":
         raise MappingError(
             "Encounter.subject",
-            "does not lead to a patient that the EHR gives",
+            "the encounter does not lead to a patient that the EHR gives",
             "Check the encounter's patient in the EHR, and that this client may read Patient.",
         )
     return patient

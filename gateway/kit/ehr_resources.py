@@ -33,8 +33,8 @@ def validate(resource: Resource) -> None:
         if issue.severity != "error":
             continue
         if issue.message == REQUIRED_MISSING:
-            raise MappingError(issue.path, "is missing, and FHIR R4 requires it", SHAPE_FIX)
-        raise MappingError(issue.path, "is not valid FHIR R4", SHAPE_FIX)
+            raise MappingError(issue.path, "this element is missing, and FHIR R4 requires it", SHAPE_FIX)
+        raise MappingError(issue.path, "this element is not valid FHIR R4", SHAPE_FIX)
 
 
 def _canonical(source: Source, known: Known, table: ResourceMap) -> Resource:

@@ -117,7 +117,7 @@ class Source:
         if named is not None and named is not patient:
             raise MappingError(
                 known.element.at(name),
-                "belongs to another patient than the encounter",
+                "this record belongs to another patient than the encounter",
                 "Correct the patient of this record in the EHR; nothing is billed until then.",
             )
 

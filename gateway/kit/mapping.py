@@ -42,7 +42,7 @@ class Row:
         found = first(self.source, roots)
         result = None if found is None else self.via(found)
         if self.required and (result is None or result == ""):
-            message = self.note or "is needed for a claim and is missing"
+            message = self.note or "this element is needed for a claim and is missing"
             raise MappingError(self.source.split(" | ", maxsplit=1)[0], message, self.fix)
         return result
 

@@ -58,7 +58,11 @@ def test_an_absent_value_is_left_out_and_a_required_one_is_named() -> None:
     with pytest.raises(MappingError) as raised:
         apply([*rows, needed], {"Patient": PATIENT})
     finding = raised.value.findings[0]
-    assert (finding.expression, finding.message, finding.fix) == ("Patient.birthDate", "has no birth date", "Enter it.")
+    assert (finding.expression, finding.message, finding.fix) == (
+        "Patient.birthDate",
+        "Has no birth date.",
+        "Enter it.",
+    )
 
 
 def test_a_transform_that_gives_nothing_counts_as_absent() -> None:

@@ -127,7 +127,9 @@ def _lines(claim: Resource, submission_id: str) -> list[dict[str, Any]]:
     for i, item in enumerate(claim.get("item", ())):
         unknown = [n for n in item.get("diagnosisSequence", ()) if n not in known]
         if unknown:
-            raise MappingError(f"Claim.item[{i}].diagnosisSequence", "points to a diagnosis that the claim lacks")
+            raise MappingError(
+                f"Claim.item[{i}].diagnosisSequence", "the line points to a diagnosis that the claim lacks"
+            )
         roots = {
             "item": item,
             "diagnosis": [known[n] for n in item.get("diagnosisSequence", ())],
@@ -204,7 +206,7 @@ def _location(bundle: ClaimBundle) -> dict[str, str]:
 def _resolve(bundle: ClaimBundle, reference: Mapping[str, Any] | None, where: str) -> Resource:
     found = bundle.find((reference or {}).get("reference"))
     if found is None:
-        raise MappingError(where, "does not resolve to a resource that came with the claim")
+        raise MappingError(where, "this does not resolve to a resource that came with the claim")
     return found
 
 

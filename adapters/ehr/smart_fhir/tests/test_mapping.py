@@ -170,7 +170,7 @@ class TestSignOff:
         unsigned = changed(record, lambda by: by["Encounter/enc-1"].update(status=status))
         assert refusal(offline, unsigned) == (
             "Encounter.status",
-            "the encounter is not signed off, so it is not billed yet",
+            "The encounter is not signed off, so it is not billed yet.",
         )
 
 
@@ -213,7 +213,7 @@ class TestDiagnoses:
 
         path, message = refusal(offline, changed(record, snomed_only))
         assert path == "Condition[0].code"
-        assert message == "the diagnosis has only a SNOMED code; it needs an ICD-10-CM code"
+        assert message == "The diagnosis has only a SNOMED code; it needs an ICD-10-CM code."
 
     def test_a_refuted_diagnosis_is_left_out(self, offline: Any, record: EncounterRecord, make: Any) -> None:
         status = make.coded("http://terminology.hl7.org/CodeSystem/condition-ver-status", "refuted")
