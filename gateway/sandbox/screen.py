@@ -129,7 +129,9 @@ def _totals(result: dict[str, Any]) -> Table:
 
 
 def _findings(findings: list[dict[str, Any]]) -> Table:
-    table = Table("held", "element", "what is wrong", "what to do", title="Why claims are held")
+    table = Table("held", title="Why claims are held")
+    for heading in ("element", "what is wrong", "what to do"):
+        table.add_column(heading, overflow="fold")
     alike = Counter((f["expression"], f["message"], f["fix"]) for f in findings)
     for (expression, message, fix), count in alike.most_common():
         table.add_row(str(count), expression, message, fix)

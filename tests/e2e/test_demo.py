@@ -63,7 +63,7 @@ def processes_in(directory: Path) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                text = (entry / "cmdline").read_bytes() + os.readlink(entry / "cwd").encode()
+                text = (entry / "cmdline").read_bytes() + bytes((entry / "cwd").readlink())
             except OSError:
                 continue
             if str(directory).encode() in text:

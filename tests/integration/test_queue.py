@@ -105,7 +105,7 @@ async def test_a_dead_workers_jobs_are_taken_over_and_its_late_result_is_refused
     assert await session.reap() == 0, "a living worker keeps its job"
     async with store.acquire() as connection:
         await connection.execute(
-            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and classid = 77 and objid = $1",
+            "select pg_terminate_backend(pid) from pg_locks where classid = 77 and objid = $1",
             dead.number,
         )
     async with asyncio.timeout(1.0):
