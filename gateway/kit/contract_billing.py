@@ -20,18 +20,14 @@ The module needs pytest and is imported only by tests.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
-import httpx
 import pytest
 from pydantic import ValidationError
 
-from gateway.canonical.codes import codings
 from gateway.canonical.errors import (
     AdapterError,
     CredentialsRejected,
@@ -41,102 +37,17 @@ from gateway.canonical.errors import (
     UnsupportedOperation,
     VendorUnavailable,
 )
-from gateway.canonical.models import ClaimBundle, ClaimOutcome, SubmissionState, VendorPayload
-from gateway.kit.contract_support import Simulator, contract_context, patient_values, refused_url
+from gateway.canonical.models import ClaimBundle, ClaimOutcome, SubmissionState
+from gateway.kit.contract_frame import SUBMISSION_ID, BillingContractFrame, SentLine, expected_lines
+from gateway.kit.contract_support import Simulator, refused_url
 from gateway.kit.simulator import FaultKind
-from gateway.ports.billing import BillingAdapter, BillingAdapterInfo, BillingCapability
-from gateway.ports.context import AdapterContext
+from gateway.ports.billing import BillingAdapter, BillingCapability
 
-SUBMISSION_ID = "gw-7f3a91"
 _LOOKS = 250
 
 
-@dataclass(frozen=True, slots=True)
-class SentLine:
-    """One service line as the vendor will understand it; diagnoses are ICD-10-CM codes in pointer order."""
-
-    procedure: str
-    modifiers: tuple[str, ...]
-    diagnoses: tuple[str, ...]
-    quantity: Decimal
-    unit_price: Decimal
-
-
-def expected_lines(bundle: ClaimBundle) -> list[SentLine]:
-    """What the canonical claim says, with its diagnosis pointers followed."""
-    claim = bundle.claim
-    diagnosis = {d["sequence"]: _code(d["diagnosisCodeableConcept"]) for d in claim["diagnosis"]}
-    return [
-        SentLine(
-            procedure=_code(item["productOrService"]),
-            modifiers=tuple(_code(modifier) for modifier in item.get("modifier", ())),
-            diagnoses=tuple(diagnosis[sequence] for sequence in item["diagnosisSequence"]),
-            quantity=Decimal(item["quantity"]["value"]),
-            unit_price=Decimal(item["unitPrice"]["value"]),
-        )
-        for item in claim["item"]
-    ]
-
-
-def _code(concept: dict[str, Any]) -> str:
-    return str(codings(concept)[0]["code"])
-
-
-class BillingContract:
+class BillingContract(BillingContractFrame):
     """Inherit as `class TestContract(BillingContract)`; see the module's docstring for what to supply."""
-
-    info: ClassVar[BillingAdapterInfo]
-    create_operation: ClassVar[str]
-    read_operation: ClassVar[str]
-
-    def settings_for(self, url: str) -> dict[str, Any]:
-        """Plain settings of a connection to the simulator, with a timeout of a few tenths of a second."""
-        raise NotImplementedError
-
-    def wrong_credentials(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """The settings with credentials that the simulator refuses."""
-        raise NotImplementedError
-
-    def saved(self, ledger: dict[str, Any], submission_id: str) -> int:
-        """How many claims with this submission id the ledger of `GET /_sim/ledger` holds."""
-        raise NotImplementedError
-
-    def lines(self, payload: VendorPayload) -> list[SentLine]:
-        """The service lines of a payload."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def context(self) -> AdapterContext:
-        """What the adapter is opened with."""
-        return contract_context()
-
-    @pytest.fixture
-    async def connect(self, context: AdapterContext) -> AsyncIterator[Callable[[dict[str, Any]], BillingAdapter]]:
-        """Open adapters that are closed after the test."""
-        async with AsyncExitStack() as stack:
-
-            def connected(settings: dict[str, Any]) -> BillingAdapter:
-                adapter = self.info.open(self.info.settings.model_validate(settings), context)
-                stack.push_async_callback(adapter.aclose)
-                return adapter
-
-            yield connected
-
-    @pytest.fixture
-    def adapter(self, connect: Callable[[dict[str, Any]], BillingAdapter], simulator_url: str) -> BillingAdapter:
-        """The adapter, connected to the simulator."""
-        return connect(self.settings_for(simulator_url))
-
-    @pytest.fixture
-    def claim(self, claims: Sequence[ClaimBundle]) -> ClaimBundle:
-        """The first claim."""
-        return claims[0]
-
-    @pytest.fixture
-    def simulator(self, simulator_url: str) -> Iterator[Simulator]:
-        """The simulator's control routes."""
-        with httpx.Client(base_url=simulator_url) as client:
-            yield Simulator(client)
 
     # --- building -----------------------------------------------------------------------------------------------
 
@@ -343,19 +254,5 @@ class BillingContract:
                 texts = [str(failure.value), *(f"{f.message} {f.fix}" for f in failure.value.findings)]
                 self.assert_harmless(" ".join(texts), claim)
 
-    # --- help ---------------------------------------------------------------------------------------------------
 
-    def secrets(self, url: str) -> list[str]:
-        """The values of the connection's secret settings."""
-        settings = self.info.settings.model_validate(self.settings_for(url))
-        values = (getattr(settings, name) for name in type(settings).model_fields)
-        return [value.get_secret_value() for value in values if hasattr(value, "get_secret_value")]
-
-    def needs(self, capability: BillingCapability) -> None:
-        """Skip the test of a capability that the adapter does not declare."""
-        if capability not in self.info.capabilities:
-            pytest.skip(f"{self.info.name} does not declare {capability.value}")
-
-    def assert_harmless(self, text: str, claim: ClaimBundle) -> None:
-        """No patient value of the claim is in the text."""
-        assert not [value for value in patient_values(claim) if value in text]
+__all__ = ["BillingContract", "SentLine", "expected_lines"]
