@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from decimal import Decimal
@@ -28,8 +29,12 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Connect arguments of a server whose template database `migrated` is up to date."""
-    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
+    """Connect arguments of a server whose template database `migrated` is up to date.
+
+    GATEWAY_POSTGRES_BIN names another Postgres to run the tests on, e.g. /usr/lib/postgresql/15/bin.
+    """
+    other = os.environ.get("GATEWAY_POSTGRES_BIN")
+    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), binaries=Path(other) if other else None)
     postgres.ensure()
     arguments = dict(postgres.connect_arguments())
     asyncio.run(_make_template(arguments))

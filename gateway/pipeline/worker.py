@@ -20,6 +20,7 @@ REAP_SECONDS = 0.4
 RENEW_SECONDS = 5.0
 REOPEN_SECONDS = 0.5
 DRAIN_SECONDS = 8.0
+ABANDON_SECONDS = 2.0
 
 
 class Worker:
@@ -38,6 +39,7 @@ class Worker:
                     await self._session(stop)
                 except StoreError as problem:
                     log.warning("store away", extra={"error": str(problem)})
+                    await self._abandon()
                     await _pause(stop, REOPEN_SECONDS)
             await self._drain()
         finally:
@@ -93,8 +95,14 @@ class Worker:
     async def _drain(self) -> None:
         if self._running:
             await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
+        await self._abandon()
+
+    async def _abandon(self) -> None:
+        """Leave what is in hand to whoever takes it over: a claim that is not sent yet must not be sent by two."""
         for task in self._running:
             task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=ABANDON_SECONDS)
 
     async def _wake_at(self, stop: asyncio.Event) -> None:
         await stop.wait()

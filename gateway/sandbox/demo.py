@@ -27,6 +27,7 @@ from gateway.store.postgres import PostgresStore
 START_SECONDS = 60.0
 STALL_SECONDS = 90.0  # no encounter came forward for so long: what is open then counts as lost
 REFRESH_SECONDS = 0.2
+REFRESH_SECONDS_EACH = 0.0002  # looking at a large day must not slow it down
 UNPLANNED_RESTARTS = 3
 
 
@@ -148,7 +149,7 @@ async def _watch(demo: Demo, total: int, update: Any, stop: asyncio.Event) -> No
                 settled, moved_at = now_settled, time.monotonic()
             update(demo.signed, rows)
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), REFRESH_SECONDS)
+            await asyncio.wait_for(stop.wait(), REFRESH_SECONDS + total * REFRESH_SECONDS_EACH)
 
 
 async def _settled(demo: Demo, rows: list[dict[str, Any]]) -> int:

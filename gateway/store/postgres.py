@@ -22,10 +22,10 @@ CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     OSError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,  # shutting down, starting up, cancelled
+    asyncpg.InsufficientResourcesError,  # too many connections, the disk is full
+    asyncpg.TransactionRollbackError,  # a deadlock
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, in the middle of a failover
 )
 
 _ENCOUNTERS, _RESOURCES, _SUBMISSIONS = queries("encounters"), queries("resources"), queries("submissions")

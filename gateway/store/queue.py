@@ -8,7 +8,8 @@ host that is cut off while its session lingers. Needs a session: not for a trans
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
@@ -27,9 +28,10 @@ LOCK_POLL_SECONDS = 0.02
 class WorkerSession:
     """The `WorkerQueue` port, and the `Lock` port: both live as long as this session."""
 
-    def __init__(self, store: PostgresStore) -> None:
-        self._store = store
+    def __init__(self, store: PostgresStore, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store, self._clock = store, clock
         self._session: asyncpg.Connection | None = None
+        self._renewed_at = 0.0
         self._session_turn = asyncio.Lock()
         self._local_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._owned: set[int] = set()
@@ -45,9 +47,10 @@ class WorkerSession:
             self.number = await session.fetchval(_QUEUE["next_worker"])
             await session.execute(_QUEUE["announce"], self.number)
             await session.add_listener("gateway_job", lambda *_: self.wake())
+            session.add_termination_listener(lambda *_: self.wake())
         except CONNECTION_LOST as problem:
             raise StoreError(f"Postgres is away ({type(problem).__name__})") from None
-        self._session = session
+        self._session, self._renewed_at = session, self._clock()
 
     async def close(self) -> None:
         """End the session; what this worker owned is free for others."""
@@ -58,10 +61,11 @@ class WorkerSession:
                 await session.close(timeout=1)
 
     async def claim(self, limit: int) -> list[Job]:
-        """Own up to `limit` ready jobs."""
-        self._arrived.clear()
+        """Own up to `limit` ready jobs; never one that this worker still works on, whose owner would look the same."""
+        self._require_alive()
         async with self._claim_turn, self._store.acquire() as connection:
-            jobs = [job_from(row) for row in await connection.fetch(_QUEUE["claim"], self.number, limit, LEASE_SECONDS)]
+            arguments = (self.number, limit, LEASE_SECONDS, list(self._owned))
+            jobs = [job_from(row) for row in await connection.fetch(_QUEUE["claim"], *arguments)]
             self._owned.update(job.id for job in jobs)
         return jobs
 
@@ -71,9 +75,11 @@ class WorkerSession:
         self.wake()
 
     async def wait(self, seconds: float) -> None:
-        """Return when a job may be ready."""
+        """Return when a job may be ready; each call of `wake` counts once. Raises `StoreError` when this worker died."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._arrived.wait(), seconds)
+        self._arrived.clear()
+        self._require_alive()
 
     def wake(self) -> None:
         """Make `wait` return."""
@@ -81,6 +87,7 @@ class WorkerSession:
 
     async def reap(self) -> int:
         """Give back jobs of workers that are gone."""
+        self._require_alive()
         async with self._store.acquire() as connection:
             freed = await connection.fetch(_QUEUE["reap"])
         if freed:
@@ -91,6 +98,7 @@ class WorkerSession:
         """Renew the leases of jobs in work; give back those that this worker owns but does not work on."""
         async with self._claim_turn, self._store.acquire() as connection:
             await connection.execute(_QUEUE["renew"], self.number, list(self._owned), LEASE_SECONDS)
+        self._renewed_at = self._clock()
         await self._on_session("select 1")
 
     @asynccontextmanager
@@ -98,13 +106,20 @@ class WorkerSession:
         """Hold a lock shared by all workers; freed when this worker dies."""
         local = self._local_locks.setdefault(key, asyncio.Lock())
         async with local:
-            while not await self._on_session(_QUEUE["try_lock"], key):
-                await asyncio.sleep(LOCK_POLL_SECONDS)
             try:
+                while not await self._on_session(_QUEUE["try_lock"], key):
+                    await asyncio.sleep(LOCK_POLL_SECONDS)
                 yield
-            finally:
+            finally:  # also when cancelled while Postgres granted it: nobody else could ever take it
                 with suppress(StoreError):
-                    await self._on_session(_QUEUE["unlock"], key)
+                    await asyncio.shield(self._on_session(_QUEUE["unlock"], key))
+
+    def _require_alive(self) -> None:
+        """Raise `StoreError` when others may have taken this worker's jobs over: to go on could send a claim twice."""
+        if self._session is None or self._session.is_closed():
+            raise StoreError("the worker's session is lost")
+        if self._clock() - self._renewed_at > LEASE_SECONDS:
+            raise StoreError("this process stood still for longer than its leases")
 
     async def _on_session(self, statement: str, *arguments: object) -> object:
         if self._session is None:

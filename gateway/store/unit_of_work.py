@@ -91,7 +91,9 @@ class PostgresUnitOfWork:
     async def start_sending(self, submission_id: str, payload: VendorPayload) -> None:
         """State SENDING with the exact payload kept."""
         fields = dumps(dict(payload.fields))
-        await self._execute(_SUBMISSIONS["start_sending"], submission_id, payload.content_type, payload.body, fields)
+        arguments = (submission_id, payload.content_type, payload.body, fields)
+        if await self._connection.fetchval(_SUBMISSIONS["start_sending"], self._clinic, *arguments) is None:
+            raise FencingLost(f"submission {submission_id} is not waiting to be sent")
 
     async def set_submission_state(self, submission_id: str, state: SubmissionState, reason: str = "") -> None:
         """Move a submission to a state that needs no receipt."""

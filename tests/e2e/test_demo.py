@@ -143,6 +143,13 @@ def test_kept_it_stays_and_says_where(demo: Callable[..., Any], tmp_path: Path) 
         ended = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60)
         assert ended.returncode == 0, ended.stderr[-2000:]
         assert json.loads(ended.stdout)
+    logs = "".join(path.read_text() for path in (tmp_path / ".demo").glob("**/*.log"))
+    patients = httpx.get(f"{told['urls']['billing']}/_sim/ledger").json()["patients"]
+    values = {value for patient in patients for value in (patient["PatientName"], patient["birth_date"])}
+    values |= {patient["address"][0] for patient in patients}
+    assert len(values) >= 6
+    assert [value for value in values if value in logs] == [], "no patient value is in any log"
+    assert [value for value in told["credentials"].values() if value in logs] == []
     os.killpg(running.pid, signal.SIGINT)
     result_of(running)
     assert list(tmp_path.iterdir()) == []

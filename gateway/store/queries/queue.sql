@@ -20,6 +20,7 @@ with ready as (
     from job j
     where j.owner is null
       and j.run_at <= clock_timestamp()
+      and j.id <> all($4::bigint[])
       and not exists (
           select 1 from job older
           where older.clinic_id = j.clinic_id and older.ordering_key = j.ordering_key and older.id < j.id)
@@ -82,16 +83,23 @@ select pg_advisory_unlock(hashtextextended($1, 78));
 
 -- name: reap
 -- Jobs of workers whose session is gone, or whose lease ran out (a partitioned host keeps its session for long).
+-- All workers reap at once: rows that another one has in hand are passed over, so that they cannot deadlock.
+with gone as (
+    select j.clinic_id, j.id
+    from job j
+    where j.owner is not null
+      and (j.lease_until < clock_timestamp()
+           or not exists (
+               select 1 from pg_locks l
+               where l.locktype = 'advisory' and l.classid = 77 and l.objsubid = 2 and l.granted
+                 and l.objid = j.owner::oid
+                 and l.database = (select oid from pg_database where datname = current_database())))
+    for update of j skip locked)
 update job
 set owner = null, lease_until = null
-where owner is not null
-  and (lease_until < clock_timestamp()
-       or not exists (
-           select 1 from pg_locks l
-           where l.locktype = 'advisory' and l.classid = 77 and l.objsubid = 2 and l.granted
-             and l.objid = job.owner::oid
-             and l.database = (select oid from pg_database where datname = current_database())))
-returning id;
+from gone
+where job.clinic_id = gone.clinic_id and job.id = gone.id
+returning job.id;
 
 -- name: next_run
 select extract(epoch from min(run_at) - clock_timestamp())::float8 from job where owner is null;

@@ -19,10 +19,12 @@ select exists (
     where clinic_id = $1 and claim_id = $2 and state not in ('queued', 'rejected', 'held'));
 
 -- name: start_sending
+-- Only a queued submission: of two workers that both believe it is theirs, one alone may send it.
 update submission
 set state = 'sending', content_type = $3, payload = $4, fields = $5, attempts = attempts + 1, reason = '',
     updated_at = clock_timestamp()
-where clinic_id = $1 and id = $2;
+where clinic_id = $1 and id = $2 and state = 'queued'
+returning id;
 
 -- name: set_state
 update submission set state = $3, reason = $4, updated_at = clock_timestamp() where clinic_id = $1 and id = $2;
