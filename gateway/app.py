@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from gateway.canonical.errors import StoreError
+from gateway.canonical.errors import ConfigurationError, StoreError
 from gateway.connections import OpenConnections, open_connections
 from gateway.pipeline.context import Pipeline, RetryPolicy
 from gateway.pipeline.receive import poll_key
@@ -22,7 +23,7 @@ from gateway.ports.stores import JobKind, NewJob
 from gateway.settings import LoadedSettings
 from gateway.store.embedded import EmbeddedPostgres
 from gateway.store.migrate import migrate
-from gateway.store.postgres import PostgresStore
+from gateway.store.postgres import CANNOT_START, PostgresStore
 from gateway.store.queue import WorkerSession
 from gateway.telemetry import Tracer
 
@@ -91,8 +92,15 @@ async def open_gateway(loaded: LoadedSettings) -> AsyncIterator[Gateway]:
 
 
 async def migrate_database(store: PostgresStore) -> list[int]:
-    """Apply the migrations that are missing."""
-    connection = await store.connect()
+    """Apply the migrations that are missing; raises `ConfigurationError` when Postgres cannot be used."""
+    try:
+        connection = await store.connect()
+    except CANNOT_START as problem:
+        raise ConfigurationError(
+            "GATEWAY_DATABASE_URL",
+            f"Postgres cannot be reached with it ({type(problem).__name__}).",
+            "Check host, port, database, user and password; leave it empty to use the embedded server.",
+        ) from None
     try:
         return await migrate(connection)
     finally:
@@ -123,23 +131,32 @@ async def run(loaded: LoadedSettings, *, api: bool, worker: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    listening = _listen(loaded) if api else None  # before anything else is opened: a taken address ends the start
     async with open_gateway(loaded) as gateway:
-        tasks = [asyncio.create_task(_keep_schedule(gateway, stop))]
-        if api:
-            tasks.append(asyncio.create_task(_serve(gateway, stop)))
+        parts = [_keep_schedule(gateway, stop)]
+        if listening is not None:
+            parts.append(_serve(gateway, listening, stop))
         if worker:
-            tasks.append(asyncio.create_task(build_worker(gateway).run(stop)))
+            parts.append(build_worker(gateway).run(stop))
+        tasks = [asyncio.create_task(part) for part in parts]
         log.info("ready", extra={"api": api, "worker": worker})
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
-        await asyncio.gather(*tasks)
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
 
-async def _serve(gateway: Gateway, stop: asyncio.Event) -> None:
+def _listen(loaded: LoadedSettings) -> socket.socket:
+    from gateway.api.server import listening_socket  # noqa: PLC0415
+
+    return listening_socket(loaded.gateway.server.host, loaded.gateway.server.port)
+
+
+async def _serve(gateway: Gateway, listening: socket.socket, stop: asyncio.Event) -> None:
     from gateway.api.server import serve  # noqa: PLC0415
 
-    settings = gateway.loaded.gateway.server
-    await serve(build_api(gateway), settings.host, settings.port, stop)
+    await serve(build_api(gateway), listening, stop)
 
 
 async def _keep_schedule(gateway: Gateway, stop: asyncio.Event) -> None:

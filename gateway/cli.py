@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="GATEWAY_CONFIG")]
 DEFAULT_CONFIG = Path("gateway.yaml")
+FOLDER: Any = {"exists": True, "file_okay": False}
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
@@ -149,7 +150,7 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="Seed of the generator.")] = 1,
     ehr: Annotated[str, typer.Option(help="EHR adapter to simulate.")] = "smart_fhir",
     billing: Annotated[str, typer.Option(help="Billing adapter to simulate.")] = "kareo_tebra",
-    fhir_data: Annotated[Path | None, typer.Option(help="Serve this folder of FHIR data instead.")] = None,
+    fhir_data: Annotated[Path | None, typer.Option(help="Serve this folder of FHIR data instead.", **FOLDER)] = None,
     pace: Annotated[float, typer.Option(min=0, help="Vendor rate gaps: 1 as the vendor's, 0 none.")] = 0.02,
     think_ms: Annotated[float, typer.Option(min=0, help="Time that the vendors take for each answer.")] = 0.0,
     port: Annotated[int, typer.Option(help="First of three ports: EHR, billing, gateway; 0 picks free ones.")] = 0,
@@ -168,7 +169,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the generated clinic day.")] = 1,
     rate: Annotated[float, typer.Option(min=0.1, help="Visits signed off per second.")] = 10.0,
     json: JsonOutput = False,
-    fhir_data: Annotated[Path | None, typer.Option(help="Use this folder of FHIR data instead.")] = None,
+    fhir_data: Annotated[Path | None, typer.Option(help="Use this folder of FHIR data instead.", **FOLDER)] = None,
     ehr: Annotated[str, typer.Option(help="EHR adapter to use.")] = "smart_fhir",
     billing: Annotated[str, typer.Option(help="Billing adapter to use.")] = "kareo_tebra",
     pace: Annotated[float, typer.Option(min=0, help="Vendor rate gaps: 1 as the vendor's, 0 none.")] = 0.02,

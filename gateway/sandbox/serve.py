@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.api.server import serve
-from gateway.kit.simulator import SimulatorOptions
+from gateway.api.server import listening_socket, serve
 from gateway.sandbox.plan import HOST, Sandbox, SandboxPlan, make_sandbox
 
 
@@ -26,16 +25,13 @@ async def serve_sandbox(plan: SandboxPlan, out: Path, first_port: int) -> int:
         (sandbox.ehr_simulator.build(sandbox.ehr), sandbox.ehr),
         (sandbox.billing_simulator.build(sandbox.billing), sandbox.billing),
     )
-    servers = [asyncio.create_task(serve(app, HOST, _port(options), stop)) for app, options in apps]
+    listening = [listening_socket(HOST, urlsplit(options.base_url).port or 0) for _, options in apps]
+    servers = [asyncio.create_task(serve(app, bound, stop)) for (app, _), bound in zip(apps, listening, strict=True)]
     _announce(sandbox, out)
     await asyncio.wait(servers, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     await asyncio.gather(*servers)
     return 0
-
-
-def _port(options: SimulatorOptions) -> int:
-    return urlsplit(options.base_url).port or 0
 
 
 def _announce(sandbox: Sandbox, out: Path) -> None:

@@ -31,6 +31,13 @@ CONNECTION_LOST = (
 _ENCOUNTERS, _RESOURCES, _SUBMISSIONS = queries("encounters"), queries("resources"), queries("submissions")
 _QUEUE, _REPORT = queries("queue"), queries("report")
 
+CANNOT_START = (
+    *CONNECTION_LOST,
+    asyncpg.ClientConfigurationError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+
 STOPS_SEEN_SECONDS = 1.0
 
 ConnectArguments = Callable[[], Awaitable[dict[str, Any]]]

@@ -156,6 +156,7 @@ class World:
             while following is not None:
                 result = await run_job(self.pipeline, following, carried)
                 following, carried = result.job, result.claim
+            self.session.release(job)
 
     async def later(self) -> None:
         """Let every postponed job become due, then work."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -12,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.api.health import health_router
-from gateway.api.server import serve
+from gateway.api.server import listening_socket, serve
 from gateway.api.webhooks import webhook_router
 from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import NotificationMalformed, NotificationRejected
@@ -53,12 +52,10 @@ async def url(store: PostgresStore, clinic: ClinicFacts) -> AsyncIterator[str]:
     app = FastAPI()
     app.include_router(webhook_router(pipeline, max_body_bytes=1000))
     app.include_router(health_router(store.check))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    listening = listening_socket("127.0.0.1", 0)
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve(app, "127.0.0.1", port, stop))
-    address = f"http://127.0.0.1:{port}"
+    serving = asyncio.create_task(serve(app, listening, stop))
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     async with asyncio.timeout(10), httpx.AsyncClient() as client:
         while True:
             with suppress(httpx.ConnectError):

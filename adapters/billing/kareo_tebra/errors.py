@@ -183,6 +183,13 @@ def unreadable(operation: str) -> AdapterError:
     return UnexpectedResponse(VENDOR, operation, text)
 
 
+def no_soap(operation: str) -> AdapterError:
+    """The error for a page that is no SOAP message: a maintenance or login page, of a system that is away."""
+    if operation in (CREATE_ENCOUNTER, CREATE_PATIENT):
+        return unreadable(operation)
+    return VendorUnavailable(VENDOR, operation, "the answer is a page, not a SOAP message")
+
+
 def meaning(signals: tuple[Signal, ...], operation: str, vendor_text: str, gap_seconds: float) -> AdapterError | None:
     """The error that a vendor text means, or None when no signal knows it."""
     signal = next((s for s in signals if re.search(s.pattern, vendor_text, re.IGNORECASE)), None)

@@ -54,7 +54,7 @@ def read(operation: str, status: int, body: bytes, gap_seconds: float) -> soap.E
     try:
         content = soap.parse(body)
     except soap.NotSoap:
-        raise _http_error(operation, status) or errors.unreadable(operation) from None
+        raise _http_error(operation, status) or errors.no_soap(operation) from None
     fault = soap.fault(content)
     if fault is not None:
         known = errors.meaning(errors.FAULT_SIGNALS, operation, f"{fault.code} {fault.text}", gap_seconds)

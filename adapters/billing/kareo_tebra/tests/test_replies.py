@@ -83,7 +83,7 @@ INTERNAL = fault("The server was unable to process the request due to an interna
         ("GetPatients", 401, b"", CredentialsRejected),
         ("GetPatients", 403, b"", PermissionMissing),
         ("GetPatients", 302, b"", VendorUnavailable),
-        ("GetPatients", 200, b"garbage", UnexpectedResponse),
+        ("GetPatients", 200, b"garbage", VendorUnavailable),
         ("GetPatients", 200, reply("GetPatients", error="Something else"), UnexpectedResponse),
         (
             "GetPatients",
