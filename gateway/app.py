@@ -81,10 +81,12 @@ async def open_gateway(loaded: LoadedSettings) -> AsyncIterator[Gateway]:
     workers = loaded.gateway.workers
     retry = RetryPolicy(workers.retry_base_seconds, workers.retry_cap_seconds, timedelta(hours=workers.give_up_hours))
     clinics = {clinic_id: clinic.facts(clinic_id) for clinic_id, clinic in loaded.gateway.clinics.items()}
-    pipeline = Pipeline(store, clinics, connections, retry, span=Tracer().span)
+    tracer = Tracer()
+    pipeline = Pipeline(store, clinics, connections, retry, span=tracer.span)
     try:
         yield Gateway(loaded, store, session, connections, pipeline)
     finally:
+        tracer.close()
         await connections.aclose()
         await session.close()
         await store.close()

@@ -153,10 +153,12 @@ class World:
         """Run everything that is ready, through all following steps, as a worker does."""
         for job in await self.session.claim(10):
             following, carried = job, None
-            while following is not None:
-                result = await run_job(self.pipeline, following, carried)
-                following, carried = result.job, result.claim
-            self.session.release(job)
+            try:
+                while following is not None:
+                    result = await run_job(self.pipeline, following, carried)
+                    following, carried = result.job, result.claim
+            finally:
+                self.session.release(job)
 
     async def later(self) -> None:
         """Let every postponed job become due, then work."""
@@ -419,4 +421,5 @@ async def test_the_same_outcome_when_every_step_starts_anew(world: World) -> Non
                 async with world.store.unit_of_work(CLINIC) as unit:
                     await unit.postpone(result.job, world.now(), reason="", failed=False)
                     await unit.commit(anything(world))
+            world.session.release(job)
     assert (world.billing_.saved, await world.one(STATE)) == (["24.45"], "received")

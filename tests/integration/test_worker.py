@@ -102,16 +102,16 @@ async def test_a_lock_taken_while_its_taker_was_cancelled_is_given_back(
         async with session.lock(key):
             await asyncio.sleep(30)
 
-    for turns in range(12):  # cancelled at each step on the way to the lock
-        taking = asyncio.create_task(hold(f"patient:{turns}"))
-        for _ in range(turns):
+    for turn in range(60):  # cancelled at one moment after the other on the way to the lock
+        taking = asyncio.create_task(hold(f"patient:{turn}"))
+        for _ in range(turn):
             await asyncio.sleep(0)
         taking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await taking
     async with asyncio.timeout(5):
-        for turns in range(12):
-            async with other.lock(f"patient:{turns}"):
+        for turn in range(60):
+            async with other.lock(f"patient:{turn}"):
                 pass
     await other.close()
 
