@@ -26,7 +26,7 @@ from benchmarks.command import Benchmark, Document, main_of
 from benchmarks.figures import spread
 from benchmarks.rig import ISOLATED, PREFIX
 from benchmarks.surroundings import surroundings
-from gateway.api.server import serve
+from gateway.api.server import listening_socket, serve
 from gateway.canonical import jsonio
 from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.claim_builder import build_claim
@@ -86,7 +86,8 @@ async def _fetched(sandbox: Sandbox, ehr: EhrAdapter) -> list[EncounterRecord]:
     """All encounters of the day, signed."""
     url, stop = sandbox.ehr.base_url, asyncio.Event()
     app = sandbox.ehr_simulator.build(sandbox.ehr)
-    serving = asyncio.create_task(serve(app, HOST, urlsplit(url).port or 0, stop))
+    listening = listening_socket(HOST, urlsplit(url).port or 0)
+    serving = asyncio.create_task(serve(app, listening, stop))
     try:
         async with httpx.AsyncClient(timeout=30) as http:
             signed = await _signed(http, url, serving)

@@ -102,27 +102,27 @@ def clinic() -> ClinicFacts:
     )
 
 
-@pytest.fixture
-def encounter_bundle() -> EncounterBundle:
-    """A plain visit: two lines, one modifier, two diagnoses, the patient is the subscriber."""
+def _meta(kind: str) -> dict[str, Any]:
+    return {"source": "https://ehr.example.test/fhir", "profile": [f"{codes.PROFILE_BASE}/gateway-{kind}"]}
 
-    def profile(kind: str) -> dict[str, Any]:
-        return {"source": "https://ehr.example.test/fhir", "profile": [f"{codes.PROFILE_BASE}/gateway-{kind}"]}
 
-    address = [{"line": ["1 Main St"], "city": "Tampa", "state": "FL", "postalCode": "33601"}]
-    patient = {
+def _patient() -> dict[str, Any]:
+    return {
         "resourceType": "Patient",
         "id": "ehr.p1",
-        "meta": profile("patient"),
+        "meta": _meta("patient"),
         "name": [{"family": "Canary", "given": ["Jane"]}],
         "gender": "female",
         "birthDate": "1985-06-15",
-        "address": address,
+        "address": [{"line": ["1 Main St"], "city": "Tampa", "state": "FL", "postalCode": "33601"}],
     }
-    coverage = {
+
+
+def _coverage() -> dict[str, Any]:
+    return {
         "resourceType": "Coverage",
         "id": "ehr.c1",
-        "meta": profile("coverage"),
+        "meta": _meta("coverage"),
         "status": "active",
         "subscriber": {"reference": "Patient/ehr.p1"},
         "subscriberId": "007123456",
@@ -132,35 +132,46 @@ def encounter_bundle() -> EncounterBundle:
         "payor": [{"reference": "Organization/ehr.o1"}],
         "order": 1,
     }
-    payer = {
-        "resourceType": "Organization",
-        "id": "ehr.o1",
-        "meta": profile("organization"),
-        "name": "Sample Health Plan",
-    }
-    practitioner = {
+
+
+def _practitioner() -> dict[str, Any]:
+    return {
         "resourceType": "Practitioner",
         "id": "ehr.dr1",
-        "meta": profile("practitioner"),
+        "meta": _meta("practitioner"),
         "identifier": [{"system": codes.NPI, "value": "1679576722"}],
         "name": [{"family": "Smith", "given": ["Alan"]}],
     }
-    encounter = {
+
+
+def _encounter() -> dict[str, Any]:
+    return {
         "resourceType": "Encounter",
         "id": "ehr.e1",
-        "meta": profile("encounter"),
+        "meta": _meta("encounter"),
         "status": "finished",
         "class": {"system": codes.ACT_CODE, "code": "AMB"},
         "subject": {"reference": "Patient/ehr.p1"},
         "participant": [{"individual": {"reference": "Practitioner/ehr.dr1"}}],
         "period": {"start": "2026-03-03T10:00:00-05:00", "end": "2026-03-03T10:20:00-05:00"},
     }
-    line = ChargeLine("Claim.item[0]", "G2211", codes.HCPCS, (), Decimal(1), Decimal("16.05"), ("L57.0",))
+
+
+@pytest.fixture
+def encounter_bundle() -> EncounterBundle:
+    """A plain visit: two lines, one modifier, two diagnoses, the patient is the subscriber."""
+    payer = {
+        "resourceType": "Organization",
+        "id": "ehr.o1",
+        "meta": _meta("organization"),
+        "name": "Sample Health Plan",
+    }
+    visit = ChargeLine("Claim.item[0]", "G2211", codes.HCPCS, (), Decimal(1), Decimal("16.05"), ("L57.0",))
     drug = ChargeLine("Claim.item[1]", "J3301", codes.HCPCS, ("JZ",), Decimal(4), Decimal("2.10"), ("L40.0", "L57.0"))
     return EncounterBundle(
-        encounter=encounter,
-        resources=(patient, coverage, payer, practitioner),
-        charges=(line, drug),
+        encounter=_encounter(),
+        resources=(_patient(), _coverage(), payer, _practitioner()),
+        charges=(visit, drug),
         diagnosis_codes=("L57.0", "L40.0"),
         roles={"rendering_provider": "Practitioner/ehr.dr1"},
         serviced=date(2026, 3, 3),

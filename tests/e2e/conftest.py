@@ -22,7 +22,7 @@ import yaml
 
 from adapters.billing.kareo_tebra import simulator as tebra
 from adapters.ehr.smart_fhir import simulator as smart_fhir
-from gateway.api.server import serve
+from gateway.api.server import listening_socket, serve
 from gateway.app import Gateway, build_api, build_worker, open_gateway
 from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.errors import StoreError
@@ -127,6 +127,18 @@ class House:
     async def poll(self) -> None:
         """Have the gateway poll the EHR."""
         await self.gateway.store.ensure_job(CLINIC, NewJob(JobKind.POLL, poll_key("ehr"), {"connection": "ehr"}))
+
+    async def notify(self, notices: list[tuple[str, int]]) -> set[int]:
+        """Send notifications of encounters with version numbers, all at once; the HTTP statuses of the answers."""
+        secret = self.vendors.links["ehr"].secrets["SMART_WEBHOOK_SECRET"]
+        hook = f"{self.gateway.loaded.gateway.server.public_url}/hooks/{CLINIC}/ehr/Encounter"
+
+        async def send(client: httpx.AsyncClient, encounter_id: str, version: int) -> int:
+            body = {"resourceType": "Encounter", "id": encounter_id, "meta": {"versionId": str(version)}}
+            return (await client.put(f"{hook}/{encounter_id}", json=body)).status_code
+
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {secret}"}, timeout=20) as client:
+            return set(await asyncio.gather(*(send(client, *notice) for notice in notices)))
 
     async def until(self, reached: Callable[[], Awaitable[bool]], what: str) -> None:
         """Wait for a condition, resuming stopped connections as an operator would who has mended the cause."""
@@ -236,7 +248,8 @@ async def _running(loaded: LoadedSettings, vendors: Vendors, worker: bool) -> As
     async with open_gateway(loaded) as gateway:
         house = House(gateway, vendors)
         server = loaded.gateway.server
-        house.tasks.append(asyncio.create_task(serve(build_api(gateway), server.host, server.port, house.stop)))
+        listening = listening_socket(server.host, server.port)
+        house.tasks.append(asyncio.create_task(serve(build_api(gateway), listening, house.stop)))
         if worker:
             house.work()
         try:
