@@ -92,7 +92,9 @@ async def _settle(pipeline: Pipeline, job: Job, failure: GatewayError) -> Next:
         case Retry.BACKOFF:
             if pipeline.now() - job.created_at > pipeline.retry.give_up_after:
                 return await _dead_letter(pipeline, job, code)
-            return await _postpone(pipeline, job, pipeline.retry.delay(job.attempts), code, failed=True)
+            told = failure.retry_after if isinstance(failure, AdapterError) else None
+            delay = max(pipeline.retry.delay(job.attempts), timedelta(seconds=told or 0.0))
+            return await _postpone(pipeline, job, delay, code, failed=True)
 
 
 async def _settle_bug(pipeline: Pipeline, job: Job, bug: Exception) -> Next:

@@ -20,15 +20,19 @@ MOST_SOURCE_FINDINGS = 20
 
 
 async def normalize(pipeline: Pipeline, job: Job) -> Next:
-    """Turn what the EHR holds now into a claim; the same content as before changes nothing."""
+    """Turn what the EHR holds now into a claim; the same content as before changes nothing.
+
+    A recheck ("force") sends the same content through the steps again: a claim held as uncertain is looked for.
+    """
     row = await pipeline.store.encounter(job.clinic_id, job.arguments["encounter_id"])
     if row is None:
         raise LookupError("the job names an encounter that is not stored")
     record, claim = await _canonical(pipeline, job, row)
     digest = claim_hash(claim)
-    if digest == row.content_hash and "force" not in job.arguments:
+    unchanged = digest == row.content_hash
+    if unchanged and "force" not in job.arguments:
         return await _unchanged(pipeline, job, row, claim)
-    if row.claim_id and await pipeline.store.possibly_sent(job.clinic_id, row.claim_id):
+    if not unchanged and row.claim_id and await pipeline.store.possibly_sent(job.clinic_id, row.claim_id):
         return await _changed_after_submission(pipeline, job, row, claim)
     normalized = NormalizedEncounter(row.id, claim, digest)
     patient, encounter = patient_of(claim), f"Encounter/{row.id}"

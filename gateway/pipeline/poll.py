@@ -11,6 +11,7 @@ from gateway.pipeline.receive import arrival, new_trace
 from gateway.ports.stores import Arrival, Job
 
 BATCH = 100
+UNPLANNED_SECONDS = 60.0  # polling is switched off, but notifications that name no encounter have begun it
 
 
 async def poll(pipeline: Pipeline, job: Job) -> Next:
@@ -26,7 +27,7 @@ async def poll(pipeline: Pipeline, job: Job) -> Next:
             await _keep(pipeline, job, connection, pending, cursor)
             pending = []
     await _keep(pipeline, job, connection, pending, cursor)
-    pause = timedelta(seconds=pipeline.connections.poll_seconds(job.clinic_id, connection))
+    pause = timedelta(seconds=pipeline.connections.poll_seconds(job.clinic_id, connection) or UNPLANNED_SECONDS)
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.postpone(job, pipeline.now() + pause, reason="", failed=False)
         await unit.commit(pipeline.event(Step.POLLED, job, target=connection))

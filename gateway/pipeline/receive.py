@@ -9,7 +9,7 @@ from gateway.canonical.errors import NotificationError
 from gateway.canonical.identifiers import canonical_id
 from gateway.canonical.models import EncounterRef, NotificationRequest
 from gateway.pipeline.context import Pipeline
-from gateway.ports.stores import Arrival
+from gateway.ports.stores import Arrival, JobKind, NewJob
 
 
 def new_trace() -> str:
@@ -20,6 +20,11 @@ def new_trace() -> str:
 def poll_key(connection: str) -> str:
     """The ordering key of a connection's recurring poll job."""
     return f"poll:{connection}"
+
+
+def poll_job(connection: str) -> NewJob:
+    """The recurring job that polls a connection."""
+    return NewJob(JobKind.POLL, poll_key(connection), {"connection": connection}, priority=5)
 
 
 async def receive(pipeline: Pipeline, clinic_id: str, connection: str, request: NotificationRequest) -> int:
@@ -39,7 +44,8 @@ async def receive(pipeline: Pipeline, clinic_id: str, connection: str, request: 
     async with pipeline.store.unit_of_work(clinic_id) as unit:
         new = await unit.accept(arrivals)
         await unit.commit(*_received(pipeline, clinic_id, connection, request, trace, arrivals))
-    if notification.poll:
+    if notification.poll:  # it names nothing: only the feed can tell, even where polling is switched off
+        await pipeline.store.ensure_job(clinic_id, poll_job(connection))
         await pipeline.store.run_soon(clinic_id, poll_key(connection))
     return new
 

@@ -67,7 +67,7 @@ class Worker:
             task = asyncio.create_task(self._work(job))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        return bool(jobs)
+        return free > 0 and len(jobs) == free  # there may be more
 
     async def _work(self, job: Job) -> None:
         following: Job | None = job

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.api.server import listening_socket, serve
+from gateway.app import keep_what_is_loaded
 from gateway.sandbox.plan import HOST, Sandbox, SandboxPlan, make_sandbox
 
 
@@ -27,6 +28,7 @@ async def serve_sandbox(plan: SandboxPlan, out: Path, first_port: int) -> int:
     )
     listening = [listening_socket(HOST, urlsplit(options.base_url).port or 0) for _, options in apps]
     servers = [asyncio.create_task(serve(app, bound, stop)) for (app, _), bound in zip(apps, listening, strict=True)]
+    keep_what_is_loaded()
     _announce(sandbox, out)
     await asyncio.wait(servers, return_when=asyncio.FIRST_COMPLETED)
     stop.set()

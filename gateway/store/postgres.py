@@ -21,6 +21,7 @@ from gateway.store.unit_of_work import PostgresUnitOfWork
 CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # asyncpg's own state, after a connection broke off in the middle of a message
     OSError,
     asyncpg.OperatorInterventionError,  # shutting down, starting up, cancelled
     asyncpg.InsufficientResourcesError,  # too many connections, the disk is full
@@ -56,7 +57,9 @@ class PostgresStore:
     async def open(self) -> None:
         """Open the pool."""
         arguments = await self._connect_arguments()
-        self._pool = await asyncpg.create_pool(min_size=1, max_size=self._max, command_timeout=30, **arguments)
+        self._pool = await asyncpg.create_pool(
+            min_size=1, max_size=self._max, command_timeout=30, reset=_as_it_is, **arguments
+        )
 
     async def close(self) -> None:
         """Close the pool; a dead server cannot delay it."""
@@ -185,6 +188,10 @@ class PostgresStore:
     async def _value(self, statement: str, *arguments: Any) -> Any:
         async with self.acquire() as connection:
             return await connection.fetchval(statement, *arguments)
+
+
+async def _as_it_is(connection: asyncpg.Connection) -> None:
+    """Nothing to undo between uses: pooled sessions set no state, and an open transaction is rolled back anyway."""
 
 
 def _text(value: Any) -> str | None:

@@ -75,7 +75,7 @@ class WorkerSession:
         self.wake()
 
     async def wait(self, seconds: float) -> None:
-        """Return when a job may be ready; each call of `wake` counts once. Raises `StoreError` when this worker died."""
+        """Return when a job may be ready; a `wake` counts once. Raises `StoreError` when the session is lost."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._arrived.wait(), seconds)
         self._arrived.clear()

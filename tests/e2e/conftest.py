@@ -130,15 +130,26 @@ class House:
 
     async def notify(self, notices: list[tuple[str, int]]) -> set[int]:
         """Send notifications of encounters with version numbers, all at once; the HTTP statuses of the answers."""
-        secret = self.vendors.links["ehr"].secrets["SMART_WEBHOOK_SECRET"]
-        hook = f"{self.gateway.loaded.gateway.server.public_url}/hooks/{CLINIC}/ehr/Encounter"
 
         async def send(client: httpx.AsyncClient, encounter_id: str, version: int) -> int:
             body = {"resourceType": "Encounter", "id": encounter_id, "meta": {"versionId": str(version)}}
-            return (await client.put(f"{hook}/{encounter_id}", json=body)).status_code
+            return (await client.put(f"{self._hook}/Encounter/{encounter_id}", json=body)).status_code
 
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {secret}"}, timeout=20) as client:
+        async with self._as_the_ehr() as client:
             return set(await asyncio.gather(*(send(client, *notice) for notice in notices)))
+
+    async def notify_of_nothing(self) -> int:
+        """Send a notification without a body, as an R4 criteria Subscription without a payload does."""
+        async with self._as_the_ehr() as client:
+            return (await client.post(self._hook)).status_code
+
+    @property
+    def _hook(self) -> str:
+        return f"{self.gateway.loaded.gateway.server.public_url}/hooks/{CLINIC}/ehr"
+
+    def _as_the_ehr(self) -> httpx.AsyncClient:
+        secret = self.vendors.links["ehr"].secrets["SMART_WEBHOOK_SECRET"]
+        return httpx.AsyncClient(headers={"Authorization": f"Bearer {secret}"}, timeout=20)
 
     async def until(self, reached: Callable[[], Awaitable[bool]], what: str) -> None:
         """Wait for a condition, resuming stopped connections as an operator would who has mended the cause."""
@@ -178,9 +189,12 @@ class House:
         return not any(row["kind"] == kind for row in await self.gateway.store.report("queue", CLINIC))
 
     async def _resume(self) -> None:
-        for row in await self.gateway.store.report("stopped", CLINIC):
+        """Resume what waits for it; a job that met the stop just as it was taken away would wait for a minute."""
+        if not await self.one("select count(*) from job where last_error like 'connection stopped%' and owner is null"):
+            return
+        for connection in ("ehr", "billing"):
             async with self.gateway.store.unit_of_work(CLINIC) as unit:
-                await unit.resume_connection(row["connection"])
+                await unit.resume_connection(connection)
                 await unit.commit(AuditEvent(Step.CONNECTION_RESUMED, utc_now(), CLINIC, new_trace()))
 
 

@@ -42,6 +42,7 @@ from gateway.pipeline.context import Pipeline, RetryPolicy
 from gateway.pipeline.jobs import run_job
 from gateway.pipeline.receive import receive
 from gateway.ports.billing import BillingCapability
+from gateway.ports.stores import JobKind, NewJob
 from gateway.store.postgres import PostgresStore
 from gateway.store.queue import WorkerSession
 
@@ -273,6 +274,23 @@ async def test_a_vendor_that_cannot_be_asked_is_never_sent_the_claim_twice(world
     world.ehr_.change()
     await world.notify()
     await world.work()
+    assert world.billing_.sent == 1
+
+
+async def test_a_held_uncertain_claim_is_looked_for_when_it_is_rechecked(world: World) -> None:
+    world.capabilities = frozenset()
+    world.billing_.after = [OutcomeUnknown("v", "submit", "timed out")]
+    await world.notify()
+    await world.work()
+    await world.later()
+    assert await world.findings() == ["outcome-unknown"]
+    world.capabilities = frozenset({BillingCapability.FIND_SUBMISSION})
+    encounter = await world.one("select id from encounter")
+    await world.store.ensure_job(
+        CLINIC, NewJob(JobKind.NORMALIZE, encounter, {"encounter_id": encounter, "force": "1"}, "0" * 32)
+    )
+    await world.work()
+    assert (await world.findings(), await world.one(ENCOUNTER), await world.one(STATE)) == ([], "submitted", "received")
     assert world.billing_.sent == 1
 
 

@@ -35,7 +35,7 @@ async def cut(store: PostgresStore, worker: WorkerSession) -> None:
     """End the worker's session on the server's side."""
     async with store.acquire() as connection:
         await connection.execute(
-            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and classid = 77 and objid = $1",
+            "select pg_terminate_backend(pid) from pg_locks where classid = 77 and objsubid = 2 and objid = $1",
             worker.number,
         )
 
@@ -163,6 +163,7 @@ async def test_workers_that_reap_at_once_do_not_wait_for_each_other(
         asyncpg.DiskFullError,
         asyncpg.ReadOnlySQLTransactionError,
         asyncpg.AdminShutdownError,
+        asyncpg.InternalClientError,
     ],
 )
 async def test_what_passes_in_postgres_is_no_defect(store: PostgresStore, problem: type[Exception]) -> None:

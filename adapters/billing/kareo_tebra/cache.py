@@ -38,6 +38,7 @@ class TimedCache(Generic[Key, Loaded]):
         task = self._loading.get(key)
         if task is None:
             task = asyncio.create_task(self._load(key, load))
+            task.add_done_callback(_seen)
             self._loading[key] = task
         # Shielded: one reader that gives up must not take the load away from the others.
         return await asyncio.shield(task)
@@ -72,3 +73,8 @@ class TimedCache(Generic[Key, Loaded]):
             return value
         finally:
             self._loading.pop(key, None)
+
+
+def _seen(load: asyncio.Task[Loaded]) -> None:
+    if not load.cancelled():
+        load.exception()  # every reader may have gone away before it failed

@@ -14,7 +14,7 @@ from adapters.billing.kareo_tebra.replies import PatientCase, Policy
 from adapters.billing.kareo_tebra.requests import ResolvedIds
 from adapters.billing.kareo_tebra.service import Session
 from adapters.billing.kareo_tebra.settings import KareoTebraSettings
-from gateway.canonical.errors import ClaimRejected, ErrorCode
+from gateway.canonical.errors import ClaimRejected, ErrorCode, VendorUnavailable
 from gateway.kit.encoders import soap
 from gateway.ports.context import AdapterContext
 
@@ -40,6 +40,9 @@ class Patients:
         self._settings, self._context = settings, context
         self._cache: TimedCache[tuple[str, ...], KnownPatient] = TimedCache(
             lifetime_seconds=LIFETIME_SECONDS, max_entries=MAX_PATIENTS
+        )
+        self._in_doubt: TimedCache[tuple[str, ...], VendorUnavailable] = TimedCache(
+            lifetime_seconds=settings.settle_seconds, max_entries=MAX_PATIENTS
         )
 
     async def resolve(
@@ -70,7 +73,7 @@ class Patients:
         async with self._context.lock(f"{self._context.connection}:patient:{reference}"):
             known = self._cache.peek(key) or await self._look(session, document)
             if known is None:
-                known = await self._create(session, document, await ids)
+                known = await self._create_once(key, session, document, await ids)
             self._cache.put(key, known)
         return known
 
@@ -83,6 +86,19 @@ class Patients:
     async def _read(self, session: Session, patient_id: str) -> KnownPatient:
         result = await session.call(operations.GET_PATIENT, requests.patient(patient_id))
         return KnownPatient(patient_id, replies.patient_cases(result))
+
+    async def _create_once(
+        self, key: tuple[str, ...], session: Session, document: Document, ids: ResolvedIds
+    ) -> KnownPatient:
+        """A creation whose answer was lost may still be saving: only when it cannot be any more is another one made."""
+        lost = self._in_doubt.peek(key)
+        if lost is not None:
+            raise _not_before(self._settings.settle_seconds - self._in_doubt.age(key), lost)
+        try:
+            return await self._create(session, document, ids)
+        except VendorUnavailable as problem:
+            self._in_doubt.put(key, problem)
+            raise _not_before(self._settings.settle_seconds, problem) from None
 
     async def _create(self, session: Session, document: Document, ids: ResolvedIds) -> KnownPatient:
         with_case = self._settings.create_patient_case
@@ -100,6 +116,10 @@ class Patients:
 
 def _key(reference: str, document: Document) -> tuple[str, ...]:
     return (reference, *(document["patient"][name] for name in _IDENTITY))
+
+
+def _not_before(seconds: float, lost: VendorUnavailable) -> VendorUnavailable:
+    return VendorUnavailable(lost.vendor, lost.operation, lost.text, code=lost.code, retry_after=max(0.0, seconds))
 
 
 def _refuse_creation(settings: KareoTebraSettings, document: Document) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -88,3 +89,26 @@ async def test_a_failed_load_is_not_kept() -> None:
     assert await cache.get("a", Loader()) == 1
     cache.drop("a")
     assert cache.peek("a") is None
+
+
+async def test_a_failed_load_whose_readers_have_gone_is_not_reported_by_the_event_loop() -> None:
+    """The loop would log the exception with its traceback, as of a task that nobody asked."""
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    cache: TimedCache[str, int] = TimedCache(lifetime_seconds=10, max_entries=2)
+    fail = asyncio.Event()
+
+    async def load() -> int:
+        await fail.wait()
+        raise LookupError
+
+    reader = asyncio.create_task(cache.get("a", load))
+    await asyncio.sleep(0)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    fail.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert reported == []
