@@ -7,7 +7,7 @@ from gateway.canonical.errors import ErrorCode
 from gateway.canonical.findings import Finding
 from gateway.canonical.models import SubmissionState
 from gateway.pipeline.context import DONE, Next, Pipeline
-from gateway.ports.stores import EncounterState, Hold, Job
+from gateway.ports.stores import Hold, Job
 
 
 async def hold_job(
@@ -17,7 +17,6 @@ async def hold_job(
     findings: tuple[Finding, ...],
     *,
     code: ErrorCode | str,
-    state: EncounterState = EncounterState.HELD,
     submission: tuple[str, SubmissionState] | None = None,
     patient: str | None = None,
     target: str = "gateway",
@@ -28,8 +27,6 @@ async def hold_job(
         await unit.hold(Hold(encounter_id, step, findings, submission[0] if submission else None))
         if submission:
             await unit.set_submission_state(submission[0], submission[1], str(code))
-        if state is not EncounterState.HELD:
-            await unit.set_encounter_state(encounter_id, state)
         await unit.finish(job)
         event = pipeline.event(
             Step.DISCLOSURE_FAILED if submission else Step.CLAIM_HELD,

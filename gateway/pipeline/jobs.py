@@ -17,7 +17,7 @@ from gateway.pipeline.normalize import normalize
 from gateway.pipeline.poll import poll, subscribe
 from gateway.pipeline.route import route
 from gateway.pipeline.submit import submit
-from gateway.ports.stores import EncounterState, Hold, Job, JobKind
+from gateway.ports.stores import Hold, Job, JobKind
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,6 @@ async def _dead_letter(pipeline: Pipeline, job: Job, reason: str) -> Next:
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         if "encounter_id" in job.arguments:
             await unit.hold(Hold(job.arguments["encounter_id"], job.kind.value, (finding,)))
-            await unit.set_encounter_state(job.arguments["encounter_id"], EncounterState.HELD)
         await unit.dead_letter(job, reason)
         await unit.commit(_failure(pipeline, Step.DEAD_LETTERED, job, reason))
     return DONE

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.canonical.audit_event import Step
 from gateway.canonical.claim_builder import build_claim
-from gateway.canonical.errors import ClaimInvalid, ErrorCode, MappingError
+from gateway.canonical.errors import ClaimInvalid, MappingError
 from gateway.canonical.findings import error
 from gateway.canonical.identifiers import content_hash
 from gateway.canonical.models import ClaimBundle, EncounterBundle, EncounterRecord, EncounterRef
@@ -14,7 +14,7 @@ from gateway.canonical.validation import check_source
 from gateway.pipeline.context import DONE, Next, Pipeline, patient_of
 from gateway.pipeline.holding import hold_job
 from gateway.ports.ehr import EhrAdapter
-from gateway.ports.stores import EncounterRow, EncounterState, Job, JobKind, NewJob, NormalizedEncounter
+from gateway.ports.stores import EncounterRow, Job, JobKind, NewJob, NormalizedEncounter
 
 MOST_SOURCE_FINDINGS = 20
 
@@ -110,7 +110,7 @@ async def _changed_after_submission(pipeline: Pipeline, job: Job, row: Encounter
         )
         for element in changed
     )
-    return await hold_job(pipeline, job, "normalize", findings, code=ErrorCode.DUPLICATE, state=EncounterState.HELD)
+    return await hold_job(pipeline, job, "normalize", findings, code="changed-after-submission")
 
 
 def changed_elements(before: ClaimBundle, after: ClaimBundle) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from gateway.canonical.audit_event import Outcome, Step
+from gateway.canonical.audit_event import AuditEvent, Outcome, Step
 from gateway.canonical.errors import AdapterError, DuplicateClaim, OutcomeUnknown, Retry, StoreError
 from gateway.canonical.findings import error
 from gateway.canonical.models import ClaimBundle, SubmissionReceipt, SubmissionState, VendorPayload
@@ -67,15 +67,7 @@ async def _start_sending(
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.keep(job)
         await unit.start_sending(row.id, payload)
-        await unit.commit(
-            pipeline.event(
-                Step.DISCLOSURE_INTENDED,
-                job,
-                target=row.connection,
-                patient=patient_of(claim),
-                entities=(f"Claim/{row.claim_id}",),
-            )
-        )
+        await unit.commit(_event(pipeline, Step.DISCLOSURE_INTENDED, job, row, claim))
 
 
 async def _record(
@@ -85,15 +77,7 @@ async def _record(
         await unit.record_receipt(row.id, receipt)
         await unit.set_encounter_state(row.encounter_id, EncounterState.SUBMITTED)
         await unit.finish(job)
-        await unit.commit(
-            pipeline.event(
-                Step.DISCLOSURE_CONFIRMED,
-                job,
-                target=row.connection,
-                patient=patient_of(claim),
-                entities=(f"Claim/{row.claim_id}",),
-            )
-        )
+        await unit.commit(_event(pipeline, Step.DISCLOSURE_CONFIRMED, job, row, claim))
     return DONE
 
 
@@ -103,16 +87,7 @@ async def _uncertain(pipeline: Pipeline, job: Job, row: SubmissionRow, reason: s
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.set_submission_state(row.id, SubmissionState.UNCERTAIN, reason)
         await unit.postpone(job, pipeline.now() + settle, reason=f"uncertain: {reason}", failed=False)
-        await unit.commit(
-            pipeline.event(
-                Step.DISCLOSURE_UNCERTAIN,
-                job,
-                target=row.connection,
-                entities=(f"Claim/{row.claim_id}",),
-                outcome=Outcome.MINOR_FAILURE,
-                error_code=reason,
-            )
-        )
+        await unit.commit(_event(pipeline, Step.DISCLOSURE_UNCERTAIN, job, row, failure=reason))
     return DONE
 
 
@@ -127,8 +102,7 @@ async def _look(pipeline: Pipeline, job: Job, row: SubmissionRow, claim: ClaimBu
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.keep(job)
         await unit.set_submission_state(row.id, SubmissionState.QUEUED)
-        entities = (f"Claim/{row.claim_id}",)
-        await unit.commit(pipeline.event(Step.SUBMISSION_LOOKED_UP, job, target=row.connection, entities=entities))
+        await unit.commit(_event(pipeline, Step.SUBMISSION_LOOKED_UP, job, row))
     return await _send(pipeline, job, row, claim)
 
 
@@ -170,17 +144,7 @@ async def _not_accepted(
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.keep(job)
         await unit.set_submission_state(row.id, SubmissionState.QUEUED, refusal.code.value)
-        await unit.commit(
-            pipeline.event(
-                Step.DISCLOSURE_FAILED,
-                job,
-                target=row.connection,
-                patient=patient_of(claim),
-                entities=(f"Claim/{row.claim_id}",),
-                outcome=Outcome.MINOR_FAILURE,
-                error_code=refusal.code.value,
-            )
-        )
+        await unit.commit(_event(pipeline, Step.DISCLOSURE_FAILED, job, row, claim, failure=refusal.code.value))
     raise refusal
 
 
@@ -189,6 +153,20 @@ async def _already_settled(pipeline: Pipeline, job: Job, row: SubmissionRow) -> 
         if row.state in _SENT:
             await unit.set_encounter_state(row.encounter_id, EncounterState.SUBMITTED)
         await unit.finish(job)
-        entities = (f"Claim/{row.claim_id}",)
-        await unit.commit(pipeline.event(Step.SUBMISSION_LOOKED_UP, job, target=row.connection, entities=entities))
+        await unit.commit(_event(pipeline, Step.SUBMISSION_LOOKED_UP, job, row))
     return DONE
+
+
+def _event(
+    pipeline: Pipeline, step: Step, job: Job, row: SubmissionRow, claim: ClaimBundle | None = None, *, failure: str = ""
+) -> AuditEvent:
+    """The AuditEvent of a submission: its claim, its connection, and the patient where the claim is at hand."""
+    return pipeline.event(
+        step,
+        job,
+        target=row.connection,
+        patient=patient_of(claim) if claim else None,
+        entities=(f"Claim/{row.claim_id}",),
+        outcome=Outcome.MINOR_FAILURE if failure else Outcome.SUCCESS,
+        error_code=failure,
+    )

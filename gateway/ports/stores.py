@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -14,7 +14,6 @@ from gateway.canonical.findings import Finding
 from gateway.canonical.models import (
     ClaimBundle,
     EncounterRef,
-    Resource,
     SubmissionReceipt,
     SubmissionState,
     VendorPayload,
@@ -125,7 +124,6 @@ class NormalizedEncounter:
     encounter_id: str
     bundle: ClaimBundle
     content_hash: bytes
-    extra_resources: Sequence[Resource] = field(default=())
 
 
 class UnitOfWork(Protocol):

@@ -63,7 +63,7 @@ class PostgresUnitOfWork:
     async def save_normalized(self, normalized: NormalizedEncounter) -> None:
         """Store changed resources, what the claim refers to, and the encounter's state."""
         claim = normalized.bundle.claim
-        resources: list[Resource] = [claim, *normalized.bundle.resources.values(), *normalized.extra_resources]
+        resources: list[Resource] = [claim, *normalized.bundle.resources.values()]
         types, ids = [r["resourceType"] for r in resources], [r["id"] for r in resources]
         contents, hashes = [dumps(r) for r in resources], [content_hash(_without_moments(r)) for r in resources]
         await self._execute(_RESOURCES["save"], types, ids, contents, hashes)

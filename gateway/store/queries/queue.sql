@@ -1,9 +1,5 @@
 -- The durable queue.
 
--- name: put
-insert into job (clinic_id, kind, ordering_key, arguments, trace, run_at, priority)
-values ($1, $2, $3, $4, $5, coalesce($6, clock_timestamp()), $7);
-
 -- name: put_once
 -- A recurring job, unless its key already has one.
 insert into job (clinic_id, kind, ordering_key, arguments, trace, run_at, priority)
@@ -100,9 +96,6 @@ set owner = null, lease_until = null
 from gone
 where job.clinic_id = gone.clinic_id and job.id = gone.id
 returning job.id;
-
--- name: next_run
-select extract(epoch from min(run_at) - clock_timestamp())::float8 from job where owner is null;
 
 -- name: take_turn
 -- Take an operation's turn if its gap of $4 seconds has passed; returns 0, or the seconds until it will have.
