@@ -7,12 +7,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
@@ -22,17 +22,15 @@ from gateway.sandbox.directory import DemoDirectory
 from gateway.sandbox.plan import CLINIC_ID, SandboxPlan
 from gateway.sandbox.processes import Child
 from gateway.sandbox.report import is_settled
+from gateway.sandbox.waiting import is_ready, is_subscribed, until
 from gateway.settings import load_settings
 from gateway.store.postgres import PostgresStore
 
-START_SECONDS = 60.0
 STALL_SECONDS = 60.0
 SETTLE_POLL_SECONDS = 0.25
 PREFIX = "gateway-benchmark-"
 # Neither another database nor a tracing endpoint of the caller's environment may change what is measured.
 ISOLATED = {"GATEWAY_DATABASE_URL": "", "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ async def open_rig(plan: SandboxPlan) -> AsyncIterator[Rig]:
         sandbox = Child(plan.command(directory.path), directory.path / "sandbox.log", ISOLATED)
         try:
             await sandbox.start()
-            urls = await until("the simulators", sandbox, lambda: _given(directory.urls()))
+            urls = await until("the simulators", sandbox, directory.urls)
             async with _open_gateway(directory, urls, sandbox) as rig:
                 yield rig
         finally:
@@ -112,7 +110,7 @@ async def _open_gateway(directory: DemoDirectory, urls: dict[str, str], sandbox:
             await gateway.start()
             await until("the gateway", gateway, lambda: is_ready(http, urls["gateway"]))
             await store.open()
-            await until("the subscription at the EHR", gateway, lambda: _subscribed(store))
+            await until("the subscription at the EHR", gateway, lambda: is_subscribed(store))
             yield Rig(urls, sandbox, gateway, store, http)
         finally:
             await store.close()  # before the gateway, which owns the server
@@ -124,29 +122,3 @@ def gateway_child(directory: Path, environment: dict[str, str]) -> Child:
     """`gateway run` over the gateway.yaml of a directory, not started yet."""
     arguments = ["run", "--config", str(directory / "gateway.yaml")]
     return Child(arguments, directory / "gateway.log", {**environment, **ISOLATED})
-
-
-async def until(what: str, child: Child, look: Callable[[], Awaitable[Found | None]], *, every: float = 0.05) -> Found:
-    """What `look` finds, asked again and again; raises `ConfigurationError` when the child dies or takes too long."""
-    deadline = time.monotonic() + START_SECONDS
-    while not (found := await look()):
-        if child.ended is not None or time.monotonic() > deadline:
-            raise ConfigurationError(what, "did not start.", f"Its last words:\n{child.last_words()}")
-        await asyncio.sleep(every)
-    return found
-
-
-async def is_ready(http: httpx.AsyncClient, url: str) -> bool:
-    """Whether a gateway answers that it is ready."""
-    try:
-        return (await http.get(f"{url}/health/ready")).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-async def _subscribed(store: PostgresStore) -> bool:
-    return all(row["kind"] != "subscribe" for row in await store.report("queue", CLINIC_ID))
-
-
-async def _given(value: Found) -> Found:
-    return value

@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,21 @@ from typing import Any
 import httpx
 
 from gateway.app import Database
-from gateway.canonical.errors import ConfigurationError, GatewayError, StoreError
+from gateway.canonical.errors import ConfigurationError, StoreError
 from gateway.sandbox.directory import KEPT, DemoDirectory, remove_kept, write_kept
 from gateway.sandbox.plan import CLINIC_ID, SandboxPlan
 from gateway.sandbox.processes import Child
 from gateway.sandbox.report import Ledgers, is_settled, report
 from gateway.sandbox.screen import Screen
+from gateway.sandbox.waiting import is_ready, is_subscribed, until
 from gateway.settings import load_settings
 from gateway.store.postgres import PostgresStore
 
-START_SECONDS = 60.0
 STALL_SECONDS = 90.0  # no encounter came forward for so long: what is open then counts as lost
 REFRESH_SECONDS = 0.2
 REFRESH_SECONDS_EACH = 0.0002  # looking at a large day must not slow it down
 UNPLANNED_RESTARTS = 3
+ISOLATED = {"GATEWAY_DATABASE_URL": ""}  # a demo never touches the database of the real gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ async def run_demo(options: DemoOptions) -> int:
     try:
         with screen.step("starting the simulated EHR and billing system"):
             await sandbox.start()
-            urls = await _wait_for_simulators(directory, sandbox)
+            urls = await until("the simulators", sandbox, directory.urls)
         async with _open_demo(options, directory, urls) as demo:
             return await _with_gateway(demo, screen, stop)
     finally:
@@ -83,10 +84,11 @@ async def run_demo(options: DemoOptions) -> int:
 @asynccontextmanager
 async def _open_demo(options: DemoOptions, directory: DemoDirectory, urls: dict[str, str]) -> AsyncIterator[Demo]:
     secrets = directory.secrets()
-    loaded = load_settings(directory.configuration, {**os.environ, **secrets})
+    environment = {**secrets, **ISOLATED}
+    loaded = load_settings(directory.configuration, {**os.environ, **environment})
     database = Database(loaded)
     store = PostgresStore(database.connect_arguments, max_connections=3)
-    gateway = Child(["run", "--config", str(directory.configuration)], directory.path / "gateway.log", secrets)
+    gateway = Child(["run", "--config", str(directory.configuration)], directory.path / "gateway.log", environment)
     async with httpx.AsyncClient(timeout=30) as http:
         try:
             yield Demo(options, directory.path, urls, secrets, store, gateway, http)
@@ -99,9 +101,9 @@ async def _open_demo(options: DemoOptions, directory: DemoDirectory, urls: dict[
 async def _with_gateway(demo: Demo, screen: Screen, stop: asyncio.Event) -> int:
     with screen.step("starting Postgres and the gateway"):
         await demo.gateway.start()
-        await _wait_ready(demo)
+        await until("the gateway", demo.gateway, lambda: is_ready(demo.http, demo.urls["gateway"]))
         await demo.store.open()
-        await _wait_subscribed(demo)
+        await until("the subscription at the EHR", demo.gateway, lambda: is_subscribed(demo.store))
     finished = await _sign_and_watch(demo, screen, stop)
     result = await _result(demo)
     screen.summary(result, as_json=demo.options.json)
@@ -210,51 +212,3 @@ async def _stay(demo: Demo, screen: Screen, stop: asyncio.Event) -> None:
         await _supervise(demo)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 1.0)
-
-
-async def _wait_for_simulators(directory: DemoDirectory, child: Child) -> dict[str, str]:
-    with _patience("the simulators", child) as alive:
-        while (urls := directory.urls()) is None:
-            await alive()
-    return urls
-
-
-async def _wait_ready(demo: Demo) -> None:
-    with _patience("the gateway", demo.gateway) as alive:
-        while not await _answers(demo):
-            await alive()
-
-
-async def _answers(demo: Demo) -> bool:
-    try:
-        return (await demo.http.get(f"{demo.urls['gateway']}/health/ready")).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-async def _wait_subscribed(demo: Demo) -> None:
-    """Until the gateway has asked the EHR for notifications."""
-    with _patience("the subscription at the EHR", demo.gateway) as alive:
-        while any(row["kind"] == "subscribe" for row in await _queue(demo)):
-            await alive()
-
-
-async def _queue(demo: Demo) -> list[dict[str, Any]]:
-    try:
-        return await demo.store.report("queue", CLINIC_ID)
-    except GatewayError:
-        return [{"kind": "subscribe"}]
-
-
-@contextmanager
-def _patience(what: str, child: Child) -> Iterator[Any]:
-    """Bounded waiting that ends early, with the child's last words, when the child has died."""
-    until = time.monotonic() + START_SECONDS
-
-    async def alive() -> None:
-        if child.ended is not None or time.monotonic() > until:
-            problem = "did not start." if child.ended is not None else f"was not ready in {START_SECONDS:.0f} s."
-            raise ConfigurationError(what, problem, f"Its last words:\n{child.last_words()}")
-        await asyncio.sleep(0.05)
-
-    yield alive

@@ -39,7 +39,7 @@ class DemoDirectory:
         if (self.path / _MARK).exists():
             shutil.rmtree(self.path, ignore_errors=True)
 
-    def urls(self) -> dict[str, str] | None:
+    async def urls(self) -> dict[str, str] | None:
         """The simulators' addresses once they are there: ehr, billing, gateway."""
         file = self.path / "sandbox.json"
         return dict(json.loads(file.read_text())) if file.exists() else None
