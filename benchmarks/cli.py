@@ -18,10 +18,11 @@ import httpx
 
 from benchmarks.command import Benchmark, Document, main_of, say
 from benchmarks.figures import bar, spread
-from benchmarks.rig import PREFIX, gateway_child, is_ready, until
+from benchmarks.rig import PREFIX, gateway_child
 from benchmarks.surroundings import surroundings
 from gateway.canonical.errors import ConfigurationError
 from gateway.sandbox.plan import Sandbox, SandboxPlan, make_sandbox
+from gateway.sandbox.waiting import is_ready, until
 
 HELP_AT_MOST_SECONDS = 0.3
 READY_POLL_SECONDS = 0.005

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from gateway.canonical.errors import ConfigurationError
+from gateway.canonical.errors import ConfigurationError, UnknownConnection
 from gateway.ports.billing import BillingAdapter, BillingAdapterInfo
 from gateway.ports.context import AdapterContext, Lock
 from gateway.ports.ehr import EhrAdapter, EhrAdapterInfo
@@ -57,8 +57,11 @@ class OpenConnections:
         self._default[clinic_id] = connection
 
     def ehr(self, clinic_id: str, connection: str) -> EhrAdapter:
-        """An EHR connection's adapter."""
-        return self._ehr[clinic_id, connection].adapter
+        """An EHR connection's adapter; raises `UnknownConnection`."""
+        link = self._ehr.get((clinic_id, connection))
+        if link is None:
+            raise UnknownConnection("there is no such connection; check the address")
+        return link.adapter
 
     def ehr_info(self, clinic_id: str, connection: str) -> EhrAdapterInfo:
         """An EHR adapter's fact sheet."""

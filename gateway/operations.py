@@ -122,11 +122,18 @@ async def recheck_holds(loaded: LoadedSettings, encounter: str) -> int:
         for clinic in loaded.gateway.clinics:
             for row in await gateway.store.open_holds(clinic):
                 if encounter in ("all", row["encounter_id"]):
-                    arguments = {"encounter_id": row["encounter_id"], "force": "1"}
-                    job = NewJob(JobKind.NORMALIZE, row["encounter_id"], arguments, new_trace())
-                    await gateway.store.ensure_job(clinic, job)
+                    await _recheck(gateway.store, clinic, row["encounter_id"])
                     count += 1
     return count
+
+
+async def _recheck(store: PostgresStore, clinic: str, encounter_id: str) -> None:
+    trace, entity = new_trace(), f"Encounter/{encounter_id}"
+    event = AuditEvent(Step.RECHECK_REQUESTED, utc_now(), clinic, trace, encounter_id=encounter_id, entities=(entity,))
+    async with store.unit_of_work(clinic) as unit:
+        await unit.commit(event)
+    arguments = {"encounter_id": encounter_id, "force": "1"}
+    await store.ensure_job(clinic, NewJob(JobKind.NORMALIZE, encounter_id, arguments, trace))
 
 
 async def resume_connection(loaded: LoadedSettings, connection: str) -> None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.canonical.errors import GatewayError, NotificationMalformed, NotificationRejected, StoreError
+from gateway.canonical.errors import (
+    GatewayError,
+    NotificationMalformed,
+    NotificationRejected,
+    StoreError,
+    UnknownConnection,
+)
 
 _STATUS: tuple[tuple[type[GatewayError], int, str], ...] = (
     (NotificationRejected, 401, "login"),
     (NotificationMalformed, 400, "invalid"),
+    (UnknownConnection, 404, "not-found"),
     (StoreError, 503, "transient"),
 )
 

@@ -32,8 +32,6 @@ def webhook_router(pipeline: Pipeline, max_body_bytes: int) -> APIRouter:
         )
         try:
             new = await receive(pipeline, clinic_id, connection, notification)
-        except KeyError:
-            return fhir_response(outcome("not-found", "There is no such connection; check the address."), 404)
         except GatewayError as error:
             return refusal(error)
         return fhir_response(outcome("informational", f"{new} new", "information"), 202)

@@ -47,6 +47,7 @@ class Step(StrEnum):
     DEAD_LETTERED = "dead-lettered"
     CONNECTION_STOPPED = "connection-stopped"
     CONNECTION_RESUMED = "connection-resumed"
+    RECHECK_REQUESTED = "recheck-requested"
     SUBSCRIBED = "subscribed"
 
 

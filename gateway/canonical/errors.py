@@ -9,6 +9,7 @@ GatewayError
 |  |- OutcomeUnknown                                      maybe accepted: only after find_submission
 |  |- DuplicateClaim, ClaimRejected, UnexpectedResponse, UnsupportedOperation
 |- NotificationError (NotificationRejected 401, NotificationMalformed 400)
+|- UnknownConnection 404
 |- StoreError (FencingLost)
 ConfigurationError   not a GatewayError: stops the start
 
@@ -214,6 +215,10 @@ class NotificationRejected(NotificationError):
 
 class NotificationMalformed(NotificationError):
     """The body cannot be understood: HTTP 400."""
+
+
+class UnknownConnection(GatewayError):
+    """There is no connection of that name: HTTP 404."""
 
 
 class StoreError(GatewayError):

@@ -71,7 +71,9 @@ class SmartSettings(BaseModel):
         description="r4: a criteria Subscription. backport: a topic Subscription (R5 Backport). none: no Subscription.",
     )
     subscription_topic: str = Field(default="", description="The topic's canonical URL; needed for backport only.")
-    poll_seconds: int = Field(default=60, ge=0, description="Seconds between polls; 0 for no polling.")
+    poll_seconds: int = Field(
+        default=60, ge=0, description="Seconds between polls; 0: only after a notification that names no encounter."
+    )
     lookback_minutes: int = Field(default=1440, ge=0, description="How far back the very first poll looks, in minutes.")
     overlap_seconds: int = Field(default=300, ge=0, description="How far each poll reaches behind the one before.")
     timeout_seconds: float = Field(default=30.0, gt=0, description="How long to wait for one answer of the EHR.")

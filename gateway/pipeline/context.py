@@ -22,7 +22,7 @@ class Connections(Protocol):
     """The configured links of all clinics."""
 
     def ehr(self, clinic_id: str, connection: str) -> EhrAdapter:
-        """An EHR connection's adapter; raises KeyError when the configuration has none of that name."""
+        """An EHR connection's adapter; raises `UnknownConnection` when the configuration has none of that name."""
 
     def billing(self, clinic_id: str, connection: str) -> BillingAdapter:
         """A billing connection's adapter."""

@@ -21,7 +21,7 @@ from gateway.ports.stores import Hold, Job, JobKind
 
 log = logging.getLogger(__name__)
 
-STOPPED_RECHECK = timedelta(seconds=60)
+STOPPED_RECHECK = timedelta(minutes=10)  # resuming wakes what waits
 
 
 async def run_job(pipeline: Pipeline, job: Job, carried: ClaimBundle | None) -> Next:
@@ -115,7 +115,7 @@ async def _give_up(pipeline: Pipeline, job: Job, findings: tuple[Finding, ...], 
 
 async def _postpone(pipeline: Pipeline, job: Job, delay: timedelta, reason: str, *, failed: bool) -> Next:
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
-        await unit.postpone(job, pipeline.now() + delay, reason=reason, failed=failed)
+        await unit.postpone(job, delay, reason=reason, failed=failed)
         await unit.commit(_failure(pipeline, Step.RETRY_SCHEDULED, job, reason))
     return DONE
 
@@ -127,7 +127,7 @@ async def _stop(pipeline: Pipeline, job: Job, code: str) -> Next:
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.stop_connection(connection, code)
         reason = f"connection stopped: {code}"
-        await unit.postpone(job, pipeline.now() + STOPPED_RECHECK, reason=reason, failed=False)
+        await unit.postpone(job, STOPPED_RECHECK, reason=reason, failed=False)
         await unit.commit(_failure(pipeline, Step.CONNECTION_STOPPED, job, code, target=connection))
     return DONE
 

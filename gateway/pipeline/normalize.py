@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from gateway.canonical.audit_event import Step
@@ -57,7 +58,9 @@ async def normalize(pipeline: Pipeline, job: Job) -> Next:
 
 async def _canonical(pipeline: Pipeline, job: Job, row: EncounterRow) -> tuple[EncounterRecord, ClaimBundle]:
     adapter = pipeline.connections.ehr(job.clinic_id, row.connection)
-    record = await adapter.fetch_encounter(EncounterRef(row.ehr_encounter_id, dedupe_key=""))
+    changed_at = job.arguments.get("changed_at")
+    ref = EncounterRef(row.ehr_encounter_id, "", datetime.fromisoformat(changed_at) if changed_at else None)
+    record = await adapter.fetch_encounter(ref)
     bundle = _normalized(adapter, record)
     created = pipeline.now().isoformat(timespec="seconds")
     claim = build_claim(bundle, pipeline.clinics[job.clinic_id], created=created, generation=row.generation)

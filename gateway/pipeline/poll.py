@@ -29,7 +29,7 @@ async def poll(pipeline: Pipeline, job: Job) -> Next:
     await _keep(pipeline, job, connection, pending, cursor)
     pause = timedelta(seconds=pipeline.connections.poll_seconds(job.clinic_id, connection) or UNPLANNED_SECONDS)
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
-        await unit.postpone(job, pipeline.now() + pause, reason="", failed=False)
+        await unit.postpone(job, pause, reason="", failed=False)
         await unit.commit(pipeline.event(Step.POLLED, job, target=connection))
     return DONE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 from gateway.canonical.audit_event import AuditEvent, Outcome, Step
 from gateway.canonical.errors import NotificationError
@@ -51,7 +52,8 @@ async def receive(pipeline: Pipeline, clinic_id: str, connection: str, request: 
 
 
 def arrival(connection: str, ref: EncounterRef, trace: str) -> Arrival:
-    """An arrival under the gateway's id of the encounter."""
+    """An arrival under the gateway's id of the encounter. Postgres' text has no NUL, and an EHR could send one."""
+    ref = replace(ref, encounter_id=ref.encounter_id.replace("\0", ""), dedupe_key=ref.dedupe_key.replace("\0", ""))
     return Arrival(connection, canonical_id(connection, ref.encounter_id), ref, trace)
 
 

@@ -12,7 +12,15 @@ import time
 from datetime import timedelta
 
 from gateway.canonical.audit_event import AuditEvent, Outcome, Step
-from gateway.canonical.errors import AdapterError, DuplicateClaim, OutcomeUnknown, Retry, StoreError
+from gateway.canonical.errors import (
+    AdapterError,
+    DuplicateClaim,
+    ErrorCode,
+    OutcomeUnknown,
+    Retry,
+    StoreError,
+    VendorUnavailable,
+)
 from gateway.canonical.findings import error
 from gateway.canonical.models import ClaimBundle, SubmissionReceipt, SubmissionState, VendorPayload
 from gateway.pipeline.check import stored_claim
@@ -86,7 +94,7 @@ async def _uncertain(pipeline: Pipeline, job: Job, row: SubmissionRow, reason: s
     settle = timedelta(seconds=pipeline.connections.settle_seconds(job.clinic_id, row.connection))
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.set_submission_state(row.id, SubmissionState.UNCERTAIN, reason)
-        await unit.postpone(job, pipeline.now() + settle, reason=f"uncertain: {reason}", failed=False)
+        await unit.postpone(job, settle, reason=f"uncertain: {reason}", failed=False)
         await unit.commit(_event(pipeline, Step.DISCLOSURE_UNCERTAIN, job, row, failure=reason))
     return DONE
 
@@ -96,13 +104,20 @@ async def _look(pipeline: Pipeline, job: Job, row: SubmissionRow, claim: ClaimBu
     capabilities = pipeline.connections.billing_info(job.clinic_id, row.connection).capabilities
     if BillingCapability.FIND_SUBMISSION not in capabilities:
         return await _hold_for_look_by_hand(pipeline, job, row, claim)
-    receipt = await adapter.find_submission(row.id, row.payload or adapter.build(claim, row.id))
+    try:
+        receipt = await adapter.find_submission(row.id, row.payload or adapter.build(claim, row.id))
+    except AdapterError as failure:
+        if failure.retry is not Retry.NEVER:
+            raise
+        return await _hold_for_look_by_hand(pipeline, job, row, claim)
     if receipt is not None:
         return await _record(pipeline, job, row, claim, receipt)
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.keep(job)
         await unit.set_submission_state(row.id, SubmissionState.QUEUED)
         await unit.commit(_event(pipeline, Step.SUBMISSION_LOOKED_UP, job, row))
+    if pipeline.now() - job.created_at > pipeline.retry.give_up_after:
+        raise VendorUnavailable(row.connection, "submit", "the vendor keeps losing the claim", code=ErrorCode.TIMEOUT)
     return await _send(pipeline, job, row, claim)
 
 
@@ -110,7 +125,7 @@ async def _hold_for_look_by_hand(pipeline: Pipeline, job: Job, row: SubmissionRo
     finding = error(
         "outcome-unknown",
         "Claim",
-        "The billing system did not answer after the claim was sent, and it cannot be asked whether it has it.",
+        "The billing system did not answer after the claim was sent, and it cannot tell whether it has it.",
         f"Look for {row.id} in the billing system; enter the claim there only if it is missing.",
     )
     state = (row.id, SubmissionState.UNCERTAIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -168,8 +168,8 @@ class UnitOfWork(Protocol):
     async def keep(self, job: Job) -> None:
         """Renew the lease of an owned job; raises `FencingLost` when it has been taken over."""
 
-    async def postpone(self, job: Job, run_at: datetime, *, reason: str, failed: bool) -> None:
-        """Give a job back to the queue for later; `failed` counts an attempt."""
+    async def postpone(self, job: Job, delay: timedelta, *, reason: str, failed: bool) -> None:
+        """Give a job back to the queue for after `delay`, by the store's clock; `failed` counts an attempt."""
 
     async def dead_letter(self, job: Job, reason: str) -> None:
         """Take a job off the queue for good, kept with its reason."""

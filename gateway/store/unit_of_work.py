@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -53,6 +53,7 @@ class PostgresUnitOfWork:
             [a.ref.encounter_id for a in arrivals],
             [a.trace for a in arrivals],
             0,
+            [a.ref.last_updated.isoformat() if a.ref.last_updated else "" for a in arrivals],
         )
         return int(count)
 
@@ -123,9 +124,9 @@ class PostgresUnitOfWork:
         """Renew the lease of an owned job."""
         await self._fenced(job, _QUEUE["keep"], LEASE_SECONDS)
 
-    async def postpone(self, job: Job, run_at: datetime, *, reason: str, failed: bool) -> None:
+    async def postpone(self, job: Job, delay: timedelta, *, reason: str, failed: bool) -> None:
         """Give a job back to the queue for later."""
-        await self._fenced(job, _QUEUE["postpone"], run_at, reason, int(failed))
+        await self._fenced(job, _QUEUE["postpone"], delay, reason, int(failed))
 
     async def dead_letter(self, job: Job, reason: str) -> None:
         """Take a job off the queue for good."""

@@ -437,7 +437,7 @@ async def test_the_same_outcome_when_every_step_starts_anew(world: World) -> Non
             result = await run_job(world.pipeline, job, None)
             if result.job is not None:
                 async with world.store.unit_of_work(CLINIC) as unit:
-                    await unit.postpone(result.job, world.now(), reason="", failed=False)
+                    await unit.postpone(result.job, timedelta(), reason="", failed=False)
                     await unit.commit(anything(world))
             world.session.release(job)
     assert (world.billing_.saved, await world.one(STATE)) == (["24.45"], "received")

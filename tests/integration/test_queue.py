@@ -154,7 +154,7 @@ async def test_a_postponed_job_blocks_only_its_own_encounter(store: PostgresStor
     await accept(store, arrival("e1", "2"))
     await accept(store, arrival("e2"))
     async with store.unit_of_work(CLINIC) as unit:
-        await unit.postpone(job, datetime.now(UTC) + timedelta(hours=1), reason="throttled", failed=True)
+        await unit.postpone(job, timedelta(hours=1), reason="throttled", failed=True)
         await unit.commit(event())
     claimed = await session.claim(10)
     assert [j.arguments["encounter_id"] for j in claimed] == ["e2"]

@@ -14,7 +14,7 @@ from gateway.api.health import health_router
 from gateway.api.server import listening_socket, serve
 from gateway.api.webhooks import webhook_router
 from gateway.canonical.clinic import ClinicFacts
-from gateway.canonical.errors import NotificationMalformed, NotificationRejected
+from gateway.canonical.errors import NotificationMalformed, NotificationRejected, UnknownConnection
 from gateway.canonical.models import EncounterRef, Notification, NotificationRequest
 from gateway.pipeline.context import Pipeline
 from gateway.store.postgres import PostgresStore
@@ -43,7 +43,9 @@ class Links:
     """One EHR connection named `ehr`."""
 
     def ehr(self, clinic_id: str, connection: str) -> Ehr:
-        return {(CLINIC, "ehr"): Ehr()}[clinic_id, connection]
+        if (clinic_id, connection) != (CLINIC, "ehr"):
+            raise UnknownConnection("there is no such connection")
+        return Ehr()
 
 
 @pytest.fixture

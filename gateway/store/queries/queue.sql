@@ -45,7 +45,7 @@ where clinic_id = $1 and id = $2 and owner = $3 returning id;
 
 -- name: postpone
 update job
-set owner = null, lease_until = null, run_at = $4, last_error = $5, attempts = attempts + $6
+set owner = null, lease_until = null, run_at = clock_timestamp() + $4::interval, last_error = $5, attempts = attempts + $6
 where clinic_id = $1 and id = $2 and owner = $3
 returning id;
 
