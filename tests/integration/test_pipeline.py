@@ -22,6 +22,7 @@ from gateway.canonical.errors import (
     NotificationRejected,
     OutcomeUnknown,
     RateLimited,
+    UnexpectedResponse,
     UnsupportedElement,
     VendorUnavailable,
 )
@@ -90,6 +91,7 @@ class FakeBilling:
         self.before: list[Exception] = []
         self.after: list[Exception] = []
         self.build_failure: Exception | None = None
+        self.look_failure: Exception | None = None
 
     def build(self, claim: ClaimBundle, submission_id: str) -> VendorPayload:
         if self.build_failure:
@@ -109,6 +111,8 @@ class FakeBilling:
 
     async def find_submission(self, submission_id: str, payload: VendorPayload) -> SubmissionReceipt | None:
         self.looks += 1
+        if self.look_failure:
+            raise self.look_failure
         assert payload.fields["n"] == Decimal("1.50")
         return self._receipt(submission_id) if self.saved else None
 
@@ -292,6 +296,28 @@ async def test_a_held_uncertain_claim_is_looked_for_when_it_is_rechecked(world: 
     await world.work()
     assert (await world.findings(), await world.one(ENCOUNTER), await world.one(STATE)) == ([], "submitted", "received")
     assert world.billing_.sent == 1
+
+
+async def test_a_look_whose_answer_cannot_be_understood_is_held_and_never_resent(world: World) -> None:
+    world.billing_.after = [OutcomeUnknown("v", "submit", "timed out")]
+    world.billing_.look_failure = UnexpectedResponse("v", "find", "not what was asked for")
+    await world.notify()
+    await world.work()
+    await world.later()
+    assert (await world.findings(), await world.one(STATE)) == (["outcome-unknown"], "uncertain")
+    assert world.billing_.sent == 1
+
+
+async def test_a_vendor_that_loses_every_answer_is_given_up_after_a_day(world: World) -> None:
+    world.billing_.before = [OutcomeUnknown("v", "submit", "timed out")] * 3
+    await world.notify()
+    await world.work()
+    await world.later()
+    assert world.billing_.sent == 2
+    world.ahead = timedelta(hours=25)
+    await world.later()
+    await world.later()
+    assert (await world.findings(), world.billing_.sent) == (["gave-up"], 2)
 
 
 async def test_a_refused_claim_is_held_and_sent_once_corrected(world: World) -> None:
