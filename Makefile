@@ -8,7 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 .PHONY: demo test lint types layers check bench lock clean
 
 demo: $(VENV)/.runtime  ## the product at work over a simulated clinic day
-	$(BIN)/gateway demo $(ARGS)
+	@$(BIN)/gateway demo $(ARGS)
 
 test: $(VENV)/.dev  ## all tests; those over ../shared are skipped, loudly, when it is absent
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
@@ -26,7 +26,7 @@ layers: $(VENV)/.dev  ## the one-way rule
 check: lint types layers test
 
 bench: $(VENV)/.runtime  ## every benchmark, one JSON object each
-	$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock:  ## write the locks anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
