@@ -269,6 +269,14 @@ async def test_rate_gaps_are_shared(store: PostgresStore) -> None:
     assert len(moments) == 6
 
 
+async def test_the_first_turn_is_taken_by_one_however_many_ask_at_once(store: PostgresStore) -> None:
+    for round_ in range(10):
+        pacers = [PostgresPacer(store, CLINIC, f"billing-{round_}") for _ in range(8)]
+        turns = await asyncio.gather(*(pacer._take_turn("GetPatients", 5.0) for pacer in pacers))
+        assert turns.count(0.0) == 1
+        assert all(0 < turn <= 5.0 for turn in turns if turn)
+
+
 async def test_audit_events_cannot_be_changed(store: PostgresStore) -> None:
     await accept(store, arrival("e1"))
     async with store.acquire() as connection:

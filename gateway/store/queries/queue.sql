@@ -108,6 +108,8 @@ with taken as (
     returning 1)
 select case
     when exists (select 1 from taken) then 0
-    else (select greatest(0.001, extract(epoch from g.last_at - clock_timestamp()) + $4) from rate_gap g
-          where g.clinic_id = $1 and g.connection = $2 and g.operation = $3)
+    else coalesce(
+        (select greatest(0.001, extract(epoch from g.last_at - clock_timestamp()) + $4) from rate_gap g
+         where g.clinic_id = $1 and g.connection = $2 and g.operation = $3),
+        $4)  -- the row is so new that this statement cannot see it: somebody took the first turn just now
 end::float8;
