@@ -58,7 +58,7 @@ class PostgresStore:
         """Open the pool."""
         arguments = await self._connect_arguments()
         self._pool = await asyncpg.create_pool(
-            min_size=1, max_size=self._max, command_timeout=30, reset=_as_it_is, **arguments
+            min_size=0, max_size=self._max, command_timeout=30, reset=_as_it_is, **arguments
         )
 
     async def close(self) -> None:
