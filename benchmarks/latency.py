@@ -10,6 +10,7 @@ machine used meanwhile: near 0 when it was quiet.
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ from gateway.canonical.audit_event import Step
 from gateway.sandbox.plan import CLINIC_ID, SandboxPlan
 from gateway.sandbox.report import Ledgers, report
 
+PERCENTILES = ("p50", "p95", "p99")
 WARM_UP = 30
 STEPS = {
     "received": Step.NOTIFICATION_RECEIVED,
@@ -80,9 +82,19 @@ async def measure(options: argparse.Namespace) -> Document:
         "encounters": options.encounters,
         "warm_up": WARM_UP,
         "rounds": options.rounds,
+        **{_short_name(think_ms): _medians(found) for think_ms, found in runs.items()},
         "runs": [_summary(think_ms, found) for think_ms, found in runs.items()],
         "bars": [claim for think_ms, found in runs.items() for claim in _bars(think_ms, found)],
     }
+
+
+def _short_name(think_ms: float) -> str:
+    return f"latency_ms_think_{think_ms:g}" if think_ms else "latency_ms"
+
+
+def _medians(rounds: list[Document]) -> dict[str, float]:
+    """The figures that the bars are about, over all rounds."""
+    return {name: round(statistics.median(found["latency_ms"][name] for found in rounds), 1) for name in PERCENTILES}
 
 
 async def _run(rig: Rig, options: argparse.Namespace) -> Document:

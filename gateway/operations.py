@@ -80,10 +80,15 @@ async def show_status(loaded: LoadedSettings, as_json: bool) -> None:
         return
     for clinic, parts in status.items():
         for title, rows in parts.items():
-            table = Table(*(rows[0] if rows else ("none",)), title=f"{clinic}: {title.replace('_', ' ')}")
-            for row in rows:
-                table.add_row(*(str(value) for value in row.values()))
-            console.print(table)
+            heading = f"{clinic}: {title.replace('_', ' ')}"
+            console.print(_table(heading, rows) if rows else f"{heading}: none")
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(*(name.replace("_", " ") for name in rows[0]), title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
+    return table
 
 
 async def _status(store: PostgresStore, clinic: str) -> dict[str, list[dict[str, Any]]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+_BYTE = re.compile(r"byte (\d+)")
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _sorted_encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
@@ -21,8 +23,8 @@ def loads(data: bytes | str) -> Any:
     try:
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        position = str(problem).rpartition("byte ")[2].rstrip(")") if "byte " in str(problem) else "?"
-        raise NotJson(f"not JSON (byte {position})") from None
+        found = _BYTE.search(str(problem))
+        raise NotJson(f"not JSON (byte {found[1]})" if found else "not JSON (it ends too early)") from None
 
 
 def dumps(value: Any) -> bytes:

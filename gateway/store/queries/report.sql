@@ -24,7 +24,8 @@ select count(*)::integer from audit_event where clinic_id = $1;
 
 -- name: queue
 select kind, count(*)::integer as waiting, count(owner)::integer as running,
-       extract(epoch from clock_timestamp() - min(run_at) filter (where owner is null))::float8 as age_seconds
+       extract(epoch from greatest(interval '0', clock_timestamp() - min(run_at) filter (where owner is null)))::float8
+           as overdue_seconds
 from job where clinic_id = $1 group by kind order by kind;
 
 -- name: dead_letters
