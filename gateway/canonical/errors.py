@@ -86,7 +86,7 @@ def _sentence(text: str) -> str:
 class _ElementError(GatewayError):
     def __init__(self, expression: str, message: str, fix: str = "", *, edit: str = "") -> None:
         super().__init__(f"{expression}: {message}")
-        self._findings = (error(edit or type(self).edit, expression, _sentence(message), fix),)
+        self._findings: tuple[Finding, ...] = (error(edit or type(self).edit, expression, _sentence(message), fix),)
 
     edit: ClassVar[str] = "element"
 
@@ -96,9 +96,17 @@ class _ElementError(GatewayError):
 
 
 class MappingError(_ElementError):
-    """The EHR's data cannot be made canonical; names the FHIRPath of the element and the remedy."""
+    """The EHR's data cannot be made canonical; names the FHIRPath of each element and the remedy."""
 
     edit = "mapping"
+
+    @classmethod
+    def of(cls, errors: Sequence[MappingError]) -> MappingError:
+        """One error for several (at least one), so that a person sees them all at once."""
+        first = errors[0].findings[0]
+        together = cls(first.expression, first.message, first.fix)
+        together._findings = tuple(dict.fromkeys(finding for error_ in errors for finding in error_.findings))
+        return together
 
 
 class UnsupportedElement(_ElementError):

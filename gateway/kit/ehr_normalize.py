@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
+from typing import TypeVar
 
 from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import MappingError
@@ -25,6 +26,8 @@ from gateway.kit.ehr_roles import (
 from gateway.kit.ehr_rows import ResourceMap
 from gateway.kit.ehr_source import Dialect, Known, Source
 
+Part = TypeVar("Part")
+
 
 def normalize(
     record: EncounterRecord,
@@ -39,11 +42,14 @@ def normalize(
     _require_signed(source)
     patient = _patient(source)
     claim = billing_claim(source, patient)
-    found = diagnoses(source, claim)
-    charges = charge_lines(source, claim, patient)
-    serviced = _serviced(source, charges)
-    held = coverages(source, claim, patient, serviced)
-    named = roles(source, claim)
+    problems: list[MappingError] = []
+    found = _tried(lambda: diagnoses(source, claim), list[Diagnosis](), problems)
+    charges = _tried(lambda: charge_lines(source, claim, patient), tuple[ChargeLine, ...](), problems)
+    serviced = _tried(lambda: _serviced(source, charges), date.min, problems)
+    held = _tried(lambda: coverages(source, claim, patient, serviced), list[Known](), problems)
+    named = _tried(lambda: roles(source, claim), dict[str, str](), problems)
+    if problems:
+        raise MappingError.of(problems)
     resources = _resources(source, maps, [patient, *held], found)
     encounter = {**resources.pop(source.encounter.reference), "diagnosis": _encounter_diagnoses(found)}
     resources = with_order(resources, held)
@@ -62,6 +68,15 @@ def normalize(
         accident=accident(claim),
         source=_source_url(source),
     )
+
+
+def _tried(part: Callable[[], Part], instead: Part, problems: list[MappingError]) -> Part:
+    """A part of the encounter; one that cannot be mapped does not hide what is wrong with the others."""
+    try:
+        return part()
+    except MappingError as problem:
+        problems.append(problem)
+        return instead
 
 
 def _require_signed(source: Source) -> None:

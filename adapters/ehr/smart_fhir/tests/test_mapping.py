@@ -62,6 +62,50 @@ def test_the_date_of_service_is_the_clinics_date(offline: Any, record: Encounter
     assert offline.normalize(record).serviced == date(2026, 3, 3)  # 02:30 UTC on the fourth
 
 
+def test_all_that_cannot_be_mapped_is_told_at_once(offline: Any, record: EncounterRecord) -> None:
+    def three_mistakes(by: dict[str, Resource]) -> None:
+        without_claim(by)  # no charges, and nobody named on it
+        by["Encounter/enc-1"].pop("diagnosis")
+        by["Encounter/enc-1"].pop("participant")
+        for reference in [r for r in by if r.startswith(("Condition/", "Procedure/"))]:
+            del by[reference]
+
+    with pytest.raises(MappingError) as raised:
+        offline.normalize(changed(record, three_mistakes))
+    told = [finding.expression for finding in raised.value.findings]
+    assert told[0] == "Encounter.diagnosis"
+    assert "Encounter.participant" in told
+    assert len(told) == len(set(told)) == 3
+
+
+def test_former_plans_stay_behind_but_the_only_plan_is_kept(offline: Any, record: EncounterRecord) -> None:
+    def second_ended(by: dict[str, Resource]) -> None:
+        by["Claim/claim-1"]["insurance"] = by["Claim/claim-1"]["insurance"][:1]
+        by["Coverage/cov-2"]["period"] = {"end": "2020-12-31"}
+
+    kept = offline.normalize(changed(record, second_ended)).of_type("Coverage")
+    assert [coverage["subscriberId"] for coverage in kept] == ["000123456"]
+
+    def only_one_and_ended(by: dict[str, Resource]) -> None:
+        second_ended(by)
+        by["Coverage/cov-1"]["period"] = {"end": "2020-12-31"}
+        del by["Coverage/cov-2"]
+
+    kept = offline.normalize(changed(record, only_one_and_ended)).of_type("Coverage")
+    assert [coverage["subscriberId"] for coverage in kept] == ["000123456"]
+
+
+def test_an_accident_arrives_as_it_is(offline: Any, record: EncounterRecord, clinic: Any) -> None:
+    accident = {"date": "2026-03-01", "type": {"coding": [{"system": f"{codes.THO}/v3-ActCode", "code": "WPA"}]}}
+
+    def hurt(by: dict[str, Resource]) -> None:
+        by["Claim/claim-1"]["accident"] = accident
+
+    bundle = offline.normalize(changed(record, hurt))
+    assert bundle.accident == accident
+    assert build_claim(bundle, clinic, created="2026-03-04T12:00:00Z").claim["accident"] == accident
+
+
 def test_a_claim_can_be_built_from_the_bundle(offline: Any, record: EncounterRecord, clinic: Any) -> None:
     claim = build_claim(offline.normalize(record), clinic, created="2026-03-04T12:00:00Z").claim
     assert claim["total"]["value"] == Decimal("285.00")
