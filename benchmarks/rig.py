@@ -21,7 +21,7 @@ from gateway.canonical.errors import ConfigurationError
 from gateway.sandbox.directory import DemoDirectory
 from gateway.sandbox.plan import CLINIC_ID, SandboxPlan
 from gateway.sandbox.processes import Child
-from gateway.sandbox.report import is_settled
+from gateway.sandbox.report import settled
 from gateway.sandbox.waiting import is_ready, is_subscribed, until
 from gateway.settings import load_settings
 from gateway.store.postgres import PostgresStore
@@ -62,9 +62,7 @@ class Rig:
             await asyncio.sleep(SETTLE_POLL_SECONDS)
 
     async def _settled_now(self) -> int:
-        rows = {row["ehr_encounter_id"]: row for row in await self.store.report("encounters", CLINIC_ID)}
-        signed = (await self.ledger("ehr"))["signed"]
-        return sum(is_settled(rows.get(entry["encounter_id"]), entry["signed_at"]) for entry in signed)
+        return settled(await self.store.report("encounters", CLINIC_ID), (await self.ledger("ehr"))["signed"])
 
     async def ledger(self, side: str) -> dict[str, Any]:
         """What a simulator ("ehr", "billing") holds and counted."""

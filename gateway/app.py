@@ -75,16 +75,16 @@ async def open_gateway(loaded: LoadedSettings) -> AsyncIterator[Gateway]:
     """Open the store (migrated), the connections and the pipeline; close them again."""
     database = Database(loaded)
     store = PostgresStore(database.connect_arguments, max_connections=loaded.gateway.database.max_connections)
-    await migrate_database(store)
-    await store.open()
     session = WorkerSession(store)
-    connections = open_connections(loaded, store, session.lock)
+    connections = open_connections(loaded, store, session.lock)  # a mistake in them starts no Postgres
     workers = loaded.gateway.workers
     retry = RetryPolicy(workers.retry_base_seconds, workers.retry_cap_seconds, timedelta(hours=workers.give_up_hours))
     clinics = {clinic_id: clinic.facts(clinic_id) for clinic_id, clinic in loaded.gateway.clinics.items()}
     tracer = Tracer()
     pipeline = Pipeline(store, clinics, connections, retry, span=tracer.span)
     try:
+        await migrate_database(store)
+        await store.open()
         yield Gateway(loaded, store, session, connections, pipeline)
     finally:
         tracer.close()

@@ -20,8 +20,6 @@ from gateway.canonical.clinic import BillingProvider, ClinicFacts
 from gateway.canonical.codes import npi_is_valid
 from gateway.canonical.errors import ConfigurationError
 
-CONFIG_FILE = "gateway.yaml"
-
 _Model = TypeVar("_Model", bound=BaseModel)
 
 

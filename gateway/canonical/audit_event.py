@@ -135,24 +135,19 @@ class AuditEvent:
         return agent
 
     def _entities(self) -> list[dict[str, Any]]:
-        entities = [
-            {
-                "what": {"reference": reference},
-                "type": _coding(f"{THO}/audit-entity-type", "2"),
-                "role": _coding(f"{THO}/object-role", "4"),
-            }
-            for reference in self.entities
-        ]
+        entities = [_entity(reference, kind="2", role="4") for reference in self.entities]
         if self.patient:
-            entities.append(
-                {
-                    "what": {"reference": self.patient},
-                    "type": _coding(f"{THO}/audit-entity-type", "1"),
-                    "role": _coding(f"{THO}/object-role", "1"),
-                }
-            )
+            entities.append(_entity(self.patient, kind="1", role="1"))
         transaction = {"what": {"identifier": {"value": self.transaction}}, "type": _coding(BALP_TYPES, "XrequestId")}
         return [*entities, transaction]
+
+
+def _entity(reference: str, *, kind: str, role: str) -> dict[str, Any]:
+    return {
+        "what": {"reference": reference},
+        "type": _coding(f"{THO}/audit-entity-type", kind),
+        "role": _coding(f"{THO}/object-role", role),
+    }
 
 
 def _coding(system: str, code: str) -> dict[str, str]:

@@ -36,6 +36,7 @@ def build_claim(bundle: EncounterBundle, clinic: ClinicFacts, *, created: str, g
     care_team = _care_team(bundle)
     coverages = sorted(bundle.of_type("Coverage"), key=lambda coverage: coverage.get("order") or 99)
     items = [_item(i, line, bundle, clinic, diagnoses) for i, line in enumerate(bundle.charges)]
+    serviced = [item["servicedDate"] for item in items]
     claim: Resource = {
         "resourceType": "Claim",
         "id": claim_id(clinic.clinic_id, encounter_id, generation),
@@ -45,7 +46,7 @@ def build_claim(bundle: EncounterBundle, clinic: ClinicFacts, *, created: str, g
         "type": concept(codes.CLAIM_TYPE, "professional"),
         "use": "claim",
         "patient": bundle.encounter["subject"],
-        "billablePeriod": {"start": _service_dates(items)[0], "end": _service_dates(items)[-1]},
+        "billablePeriod": {"start": min(serviced), "end": max(serviced)},
         "created": created,
         "provider": {"reference": f"Organization/{BILLING_PROVIDER_ID}"},
         "priority": concept(codes.PROCESS_PRIORITY, "normal"),
@@ -202,7 +203,7 @@ def _unit_price(line: ChargeLine, clinic: ClinicFacts) -> Decimal:
             "the EHR gives no price for this service and the clinic's fee schedule has none either",
             "Add the procedure code to fee_schedule in gateway.yaml, or enter the charge in the EHR.",
         )
-    return price if price.as_tuple().exponent == -2 else _cents(price)
+    return _cents(price)
 
 
 def _cents(amount: Decimal) -> Decimal:
@@ -213,10 +214,6 @@ def _cents(amount: Decimal) -> Decimal:
 
 def _money(amount: Decimal) -> dict[str, Any]:
     return {"value": amount.quantize(CENT, ROUND_HALF_UP), "currency": "USD"}
-
-
-def _service_dates(items: list[dict[str, Any]]) -> list[str]:
-    return sorted(item["servicedDate"] for item in items)
 
 
 def _add_optional(claim: Resource, bundle: EncounterBundle, coverages: list[Resource]) -> None:

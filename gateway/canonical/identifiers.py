@@ -39,6 +39,11 @@ def submission_id(clinic_id: str, connection: str, claim: str) -> str:
     return f"GW{short_hash(clinic_id, connection, claim, length=14)}"
 
 
+def lasting(resource: dict[str, Any]) -> dict[str, Any]:
+    """A resource without what changes although nothing changed: when the claim was made, which version it came from."""
+    return {name: value for name, value in resource.items() if name not in ("meta", "created")}
+
+
 def content_hash(value: Any) -> bytes:
     """SHA-256 over canonical JSON: equal content gives an equal hash, whatever the member order."""
     return hashlib.sha256(canonical_bytes(value)).digest()

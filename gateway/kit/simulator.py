@@ -6,7 +6,6 @@ it holds, and can be told to fail. It is written from the vendor's documents, ne
 
 from __future__ import annotations
 
-import asyncio
 import random
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -95,8 +94,3 @@ class SandboxConnection:
 
 class ConnectionReset(Exception):
     """Raised inside a simulator to close the connection without an answer."""
-
-
-async def hang(seconds: float = 3600.0) -> None:
-    """Never answer, until the client goes away."""
-    await asyncio.sleep(seconds)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from gateway.canonical.audit_event import Step
 from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.errors import ClaimInvalid, MappingError
 from gateway.canonical.findings import error
-from gateway.canonical.identifiers import content_hash
-from gateway.canonical.models import ClaimBundle, EncounterBundle, EncounterRecord, EncounterRef
+from gateway.canonical.identifiers import content_hash, lasting
+from gateway.canonical.models import ClaimBundle, EncounterBundle, EncounterRecord, EncounterRef, Resource
 from gateway.canonical.validation import check_source
 from gateway.pipeline.context import DONE, Next, Pipeline, patient_of
 from gateway.pipeline.holding import hold_job
@@ -28,7 +27,7 @@ async def normalize(pipeline: Pipeline, job: Job) -> Next:
     row = await pipeline.store.encounter(job.clinic_id, job.arguments["encounter_id"])
     if row is None:
         raise LookupError("the job names an encounter that is not stored")
-    record, claim = await _canonical(pipeline, job, row)
+    claim = await _canonical(pipeline, job, row)
     digest = claim_hash(claim)
     unchanged = digest == row.content_hash
     if unchanged and "force" not in job.arguments:
@@ -47,7 +46,7 @@ async def normalize(pipeline: Pipeline, job: Job) -> Next:
                 job,
                 source=row.connection,
                 patient=patient,
-                entities=_read_entities(claim, record),
+                entities=_read_from_ehr(claim),
             ),
             pipeline.event(
                 Step.ENCOUNTER_NORMALIZED, job, patient=patient, entities=(encounter, f"Claim/{claim.claim['id']}")
@@ -56,15 +55,14 @@ async def normalize(pipeline: Pipeline, job: Job) -> Next:
     return Next(following, claim)
 
 
-async def _canonical(pipeline: Pipeline, job: Job, row: EncounterRow) -> tuple[EncounterRecord, ClaimBundle]:
+async def _canonical(pipeline: Pipeline, job: Job, row: EncounterRow) -> ClaimBundle:
     adapter = pipeline.connections.ehr(job.clinic_id, row.connection)
     changed_at = job.arguments.get("changed_at")
     ref = EncounterRef(row.ehr_encounter_id, "", datetime.fromisoformat(changed_at) if changed_at else None)
     record = await adapter.fetch_encounter(ref)
     bundle = _normalized(adapter, record)
     created = pipeline.now().isoformat(timespec="seconds")
-    claim = build_claim(bundle, pipeline.clinics[job.clinic_id], created=created, generation=row.generation)
-    return record, claim
+    return build_claim(bundle, pipeline.clinics[job.clinic_id], created=created, generation=row.generation)
 
 
 def _normalized(adapter: EhrAdapter, record: EncounterRecord) -> EncounterBundle:
@@ -79,11 +77,12 @@ def _normalized(adapter: EhrAdapter, record: EncounterRecord) -> EncounterBundle
 def claim_hash(claim: ClaimBundle) -> bytes:
     """A hash of all that makes the claim; not of when it was built nor of the EHR's version numbers."""
     content = [claim.claim, *(claim.resources[reference] for reference in sorted(claim.resources))]
-    return content_hash([{k: v for k, v in resource.items() if k not in ("meta", "created")} for resource in content])
+    return content_hash([lasting(resource) for resource in content])
 
 
-def _read_entities(claim: ClaimBundle, record: EncounterRecord) -> tuple[str, ...]:
-    return tuple(sorted(claim.resources))[: len(record.resources) + 1]
+def _read_from_ehr(claim: ClaimBundle) -> tuple[str, ...]:
+    """All that the claim refers to, but for the billing provider, who comes from the configuration."""
+    return tuple(sorted(claim.resources.keys() - {claim.claim["provider"]["reference"]}))
 
 
 async def _unchanged(pipeline: Pipeline, job: Job, row: EncounterRow, claim: ClaimBundle) -> Next:
@@ -118,8 +117,7 @@ async def _changed_after_submission(pipeline: Pipeline, job: Job, row: Encounter
 
 def changed_elements(before: ClaimBundle, after: ClaimBundle) -> list[str]:
     """The elements that differ between two versions of a claim: of the Claim, then of what it references."""
-    ignored = {"meta", "created"}
-    of_claim = _differing("Claim", before.claim, after.claim, ignored)
+    of_claim = _differing("Claim", before.claim, after.claim)
     references = sorted(before.resources.keys() | after.resources.keys())
     others = [
         path
@@ -128,12 +126,11 @@ def changed_elements(before: ClaimBundle, after: ClaimBundle) -> list[str]:
             reference.split("/", maxsplit=1)[0],
             before.resources.get(reference, {}),
             after.resources.get(reference, {}),
-            ignored,
         )
     ]
     return list(dict.fromkeys([*of_claim, *others]))
 
 
-def _differing(root: str, before: dict[str, Any], after: dict[str, Any], ignored: set[str]) -> list[str]:
-    names = [*before, *(name for name in after if name not in before)]
-    return [f"{root}.{name}" for name in names if name not in ignored and before.get(name) != after.get(name)]
+def _differing(root: str, before: Resource, after: Resource) -> list[str]:
+    names = dict.fromkeys([*lasting(before), *lasting(after)])
+    return [f"{root}.{name}" for name in names if before.get(name) != after.get(name)]

@@ -39,7 +39,6 @@ class NewJob:
     ordering_key: str
     arguments: Mapping[str, str]
     trace: str = ""
-    run_at: datetime | None = None  # now, when None
     priority: int = 0  # lower runs first
 
 

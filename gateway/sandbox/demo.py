@@ -19,7 +19,7 @@ from gateway.canonical.errors import ConfigurationError, StoreError
 from gateway.sandbox.directory import KEPT, DemoDirectory, remove_kept, write_kept
 from gateway.sandbox.plan import CLINIC_ID, SandboxPlan
 from gateway.sandbox.processes import Child
-from gateway.sandbox.report import Ledgers, is_settled, report
+from gateway.sandbox.report import Ledgers, report, settled
 from gateway.sandbox.screen import Screen
 from gateway.sandbox.waiting import is_ready, is_subscribed, until
 from gateway.settings import load_settings
@@ -141,23 +141,21 @@ async def _sign_all(demo: Demo, total: int) -> None:
 
 
 async def _watch(demo: Demo, total: int, update: Any, stop: asyncio.Event) -> None:
-    settled, moved_at = 0, time.monotonic()
-    while settled < total and not stop.is_set() and time.monotonic() - moved_at < STALL_SECONDS:
+    done, moved_at = 0, time.monotonic()
+    while done < total and not stop.is_set() and time.monotonic() - moved_at < STALL_SECONDS:
         await _supervise(demo)
         with suppress(StoreError):
             rows = await demo.store.report("encounters", CLINIC_ID)
-            now_settled = await _settled(demo, rows) if demo.signed == total else 0
-            if now_settled != settled or demo.signed < total:
-                settled, moved_at = now_settled, time.monotonic()
+            now_done = await _settled(demo, rows) if demo.signed == total else 0
+            if now_done != done or demo.signed < total:
+                done, moved_at = now_done, time.monotonic()
             update(demo.signed, rows)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), REFRESH_SECONDS + total * REFRESH_SECONDS_EACH)
 
 
 async def _settled(demo: Demo, rows: list[dict[str, Any]]) -> int:
-    by_ehr_id = {row["ehr_encounter_id"]: row for row in rows}
-    signed = (await _ledger(demo, "ehr"))["signed"]
-    return sum(is_settled(by_ehr_id.get(entry["encounter_id"]), entry["signed_at"]) for entry in signed)
+    return settled(rows, (await _ledger(demo, "ehr"))["signed"])
 
 
 async def _supervise(demo: Demo) -> None:

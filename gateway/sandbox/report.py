@@ -16,6 +16,12 @@ def is_settled(row: dict[str, Any] | None, signed_at: float) -> bool:
     return bool(row and row["state"] in TERMINAL and not row["pending"] and row["updated_at"] >= signed_at)
 
 
+def settled(rows: Sequence[dict[str, Any]], signed: Sequence[dict[str, Any]]) -> int:
+    """How many of the signed encounters (of the EHR's ledger) the gateway is done with (rows of report.sql)."""
+    by_ehr_id = {row["ehr_encounter_id"]: row for row in rows}
+    return sum(is_settled(by_ehr_id.get(entry["encounter_id"]), entry["signed_at"]) for entry in signed)
+
+
 @dataclass(frozen=True, slots=True)
 class Ledgers:
     """The three ledgers and the worklist, as read at one moment."""

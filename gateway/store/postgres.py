@@ -158,7 +158,7 @@ class PostgresStore:
         async with self.acquire() as connection, connection.transaction():
             await connection.execute(_ENCOUNTERS["lock_keys"], clinic_id, [job.ordering_key])
             arguments = dumps(dict(job.arguments)).decode()
-            values = (clinic_id, job.kind.value, job.ordering_key, arguments, job.trace, job.run_at, job.priority)
+            values = (clinic_id, job.kind.value, job.ordering_key, arguments, job.trace, job.priority)
             await connection.execute(_QUEUE["put_once"], *values)
 
     async def run_soon(self, clinic_id: str, ordering_key: str) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 
 from gateway.canonical.audit_event import AuditEvent
 from gateway.canonical.errors import FencingLost
-from gateway.canonical.identifiers import content_hash
+from gateway.canonical.identifiers import content_hash, lasting
 from gateway.canonical.jsonio import dumps, loads
 from gateway.canonical.models import Resource, SubmissionReceipt, SubmissionState, VendorPayload
 from gateway.ports.stores import Arrival, EncounterState, Hold, Job, JobKind, NewJob, NormalizedEncounter
@@ -52,7 +52,6 @@ class PostgresUnitOfWork:
             encounter_ids,
             [a.ref.encounter_id for a in arrivals],
             [a.trace for a in arrivals],
-            0,
             [a.ref.last_updated.isoformat() if a.ref.last_updated else "" for a in arrivals],
         )
         return int(count)
@@ -66,7 +65,7 @@ class PostgresUnitOfWork:
         claim = normalized.bundle.claim
         resources: list[Resource] = [claim, *normalized.bundle.resources.values()]
         types, ids = [r["resourceType"] for r in resources], [r["id"] for r in resources]
-        contents, hashes = [dumps(r) for r in resources], [content_hash(_without_moments(r)) for r in resources]
+        contents, hashes = [dumps(r) for r in resources], [content_hash(lasting(r)) for r in resources]
         await self._execute(_RESOURCES["save"], types, ids, contents, hashes)
         await self._execute(_RESOURCES["refer"], claim["id"], types, ids)
         await self._execute(_ENCOUNTERS["supersede_holds"], normalized.encounter_id)
@@ -155,12 +154,6 @@ def job_from(row: Mapping[str, Any]) -> Job:
     """A `Job` from a row of the queue."""
     values = dict(row)
     return Job(**{**values, "kind": JobKind(values["kind"]), "arguments": loads(values["arguments"])})
-
-
-def _without_moments(resource: Resource) -> Resource:
-    """A resource without what changes although nothing changed: when the claim was made, which version it came from."""
-    kept = {name: value for name, value in resource.items() if name not in ("meta", "created")}
-    return kept
 
 
 def _audit_row(event: AuditEvent) -> tuple[Any, ...]:

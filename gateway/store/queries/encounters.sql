@@ -14,7 +14,7 @@ with arrived as (
     returning encounter_id),
 fresh as (
     select distinct on (t.encounter_id) t.encounter_id, t.ehr_encounter_id, t.trace, t.changed_at
-    from unnest($4::text[], $5::text[], $6::text[], $8::text[]) as t(encounter_id, ehr_encounter_id, trace, changed_at)
+    from unnest($4::text[], $5::text[], $6::text[], $7::text[]) as t(encounter_id, ehr_encounter_id, trace, changed_at)
     join arrived using (encounter_id)
     order by t.encounter_id, t.changed_at desc),
 known as (
@@ -22,8 +22,8 @@ known as (
     select $1, encounter_id, $2, ehr_encounter_id, 'received' from fresh
     on conflict do nothing),
 queued as (
-    insert into job (clinic_id, kind, ordering_key, arguments, trace, priority)
-    select $1, 'normalize', encounter_id, json_build_object('encounter_id', encounter_id, 'changed_at', changed_at)::text, trace, $7
+    insert into job (clinic_id, kind, ordering_key, arguments, trace)
+    select $1, 'normalize', encounter_id, json_build_object('encounter_id', encounter_id, 'changed_at', changed_at)::text, trace
     from fresh
     where not exists (
         select 1 from job j

@@ -2,8 +2,8 @@
 
 -- name: put_once
 -- A recurring job, unless its key already has one.
-insert into job (clinic_id, kind, ordering_key, arguments, trace, run_at, priority)
-select $1, $2, $3, $4, $5, coalesce($6, clock_timestamp()), $7
+insert into job (clinic_id, kind, ordering_key, arguments, trace, priority)
+select $1, $2, $3, $4, $5, $6
 where not exists (select 1 from job where clinic_id = $1 and ordering_key = $3);
 
 -- name: run_soon

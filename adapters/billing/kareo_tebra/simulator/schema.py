@@ -16,9 +16,6 @@ SLASH = "http://www.kareo.com/api/schemas/"
 NO_SLASH = "http://www.kareo.com/api/schemas"
 """xsd7: `Fields`, `Filter` and the criteria of GetServiceLocations and GetProcedureCodes."""
 
-SCALARS = frozenset({"string", "dateTime", "decimal", "boolean", "toggle"})
-"""The simple types; `toggle` is a boolean of a `Fields` member, which the service reads leniently."""
-
 _NOTATION = re.compile(r"(?P<name>\w+)(?::(?P<list>\[?)(?P<type>\w+)\]?)?(?P<required>!?)")
 
 
