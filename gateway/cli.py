@@ -153,7 +153,9 @@ def sandbox(
     fhir_data: Annotated[Path | None, typer.Option(help="Serve this folder of FHIR data instead.", **FOLDER)] = None,
     pace: Annotated[float, typer.Option(min=0, help="Vendor rate gaps: 1 as the vendor's, 0 none.")] = 0.02,
     think_ms: Annotated[float, typer.Option(min=0, help="Time that the vendors take for each answer.")] = 0.0,
-    port: Annotated[int, typer.Option(help="First of three ports: EHR, billing, gateway; 0 picks free ones.")] = 0,
+    port: Annotated[
+        int, typer.Option(help="First of five ports: EHR, billing, gateway, two more; 0 picks free ones.")
+    ] = 0,
 ) -> None:
     """Start the simulated EHR and billing system with a generated clinic day, until Ctrl-C."""
     from gateway.sandbox.plan import SandboxPlan  # noqa: PLC0415
@@ -175,6 +177,7 @@ def demo(
     pace: Annotated[float, typer.Option(min=0, help="Vendor rate gaps: 1 as the vendor's, 0 none.")] = 0.02,
     think_ms: Annotated[float, typer.Option(min=0, help="Time that the vendors take for each answer.")] = 0.0,
     kill: Annotated[int, typer.Option(min=0, help="Times to kill -9 the gateway on the way.")] = 0,
+    drop: Annotated[float, typer.Option(min=0, max=1, help="Share of billing answers lost after saving.")] = 0.0,
     directory: Annotated[Path, typer.Option(help="The demo's own directory.")] = Path(".demo"),
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running until Ctrl-C; see demo.json.")] = False,
 ) -> None:
@@ -183,7 +186,7 @@ def demo(
     from gateway.sandbox.plan import SandboxPlan  # noqa: PLC0415
 
     plan = SandboxPlan(ehr, billing, encounters, seed, fhir_data, pace, think_ms / 1000)
-    options = DemoOptions(plan, rate, json, kill, directory, keep)
+    options = DemoOptions(plan, rate, json, kill, directory, keep, drop)
     raise typer.Exit(asyncio.run(run_demo(options)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import ConfigurationError, UnknownConnection
 from gateway.ports.billing import BillingAdapter, BillingAdapterInfo
 from gateway.ports.context import AdapterContext, Lock
@@ -12,7 +13,7 @@ from gateway.ports.ehr import EhrAdapter, EhrAdapterInfo
 from gateway.registry import BILLING_GROUP, EHR_GROUP, load_adapter
 from gateway.settings import LoadedSettings
 from gateway.store.postgres import PostgresStore
-from gateway.store.queue import PostgresPacer
+from gateway.store.shared import PostgresPacer, PostgresSharedValues
 
 DEFAULT_POLL_SECONDS = 60.0
 
@@ -112,13 +113,16 @@ def open_connections(loaded: LoadedSettings, store: PostgresStore, lock: Lock) -
     for clinic_id, clinic in loaded.gateway.clinics.items():
         facts = clinic.facts(clinic_id)
         for name in clinic.ehr:
-            context = AdapterContext(facts, name, PostgresPacer(store, clinic_id, name), lock)
-            _open_ehr(opened, loaded, clinic_id, name, context)
+            _open_ehr(opened, loaded, clinic_id, name, _context(facts, name, store, lock))
         for name in clinic.billing:
-            context = AdapterContext(facts, name, PostgresPacer(store, clinic_id, name), lock)
-            _open_billing(opened, loaded, clinic_id, name, context)
+            _open_billing(opened, loaded, clinic_id, name, _context(facts, name, store, lock))
         opened.set_default_billing(clinic_id, _default_billing(loaded, clinic_id))
     return opened
+
+
+def _context(facts: ClinicFacts, name: str, store: PostgresStore, lock: Lock) -> AdapterContext:
+    pacer = PostgresPacer(store, facts.clinic_id, name)
+    return AdapterContext(facts, name, pacer, lock, PostgresSharedValues(store, facts.clinic_id, name))
 
 
 def _open_ehr(

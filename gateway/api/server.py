@@ -34,13 +34,13 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return bound
 
 
-async def serve(app: Any, listening: socket.socket, stop: asyncio.Event) -> None:
-    """Serve on a bound socket until `stop` is set."""
+async def serve(app: Any, listening: socket.socket, stop: asyncio.Event, *, lifespan: bool = False) -> None:
+    """Serve on a bound socket until `stop` is set; `lifespan` lets the application open and close things of its own."""
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
-        lifespan="off",
+        lifespan="on" if lifespan else "off",
         timeout_graceful_shutdown=5,
         server_header=False,
     )

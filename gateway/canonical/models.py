@@ -108,6 +108,19 @@ class EncounterBundle:
         return tuple(r for r in self.resources if r["resourceType"] == resource_type)
 
 
+class ClaimFrequency(StrEnum):
+    """CLM05-3 and box 22. A replacement or void is a new Claim with `related` (relationship `prior`)."""
+
+    ORIGINAL = "1"
+    REPLACEMENT = "7"
+    VOID = "8"
+
+
+def _relationship(related: Resource) -> str:
+    concept = related.get("relationship") or {}
+    return next((str(coding.get("code", "")) for coding in concept.get("coding") or ()), "")
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimBundle:
     """A canonical Claim with everything that it references, by `Type/id`."""
@@ -118,6 +131,13 @@ class ClaimBundle:
     def find(self, reference: str | None) -> Resource | None:
         """The resource that `Type/id` names."""
         return self.resources.get(reference or "")
+
+    @property
+    def frequency(self) -> ClaimFrequency:
+        """Whether it is a first claim, replaces one on file, or voids it (C12)."""
+        if not any(_relationship(related) == "prior" for related in self.claim.get("related", ())):
+            return ClaimFrequency.ORIGINAL
+        return ClaimFrequency.VOID if self.claim.get("status") == "cancelled" else ClaimFrequency.REPLACEMENT
 
     @classmethod
     def of(cls, claim: Resource, resources: Iterable[Resource]) -> ClaimBundle:
@@ -158,6 +178,10 @@ class Evidence:
     seen_at: datetime
 
 
+PAYER_CLAIM_CONTROL_NUMBER = "PayerClaimControlNumber"
+"""Key of `vendor_ids`: the payer's own number of a claim on file (277CA REF*1K, 835 CLP07), which REF*F8 wants back."""
+
+
 @dataclass(frozen=True, slots=True)
 class SubmissionReceipt:
     """What the vendor said at once. `vendor_ids` are the vendor's identifiers by name, e.g. EncounterID."""
@@ -175,9 +199,25 @@ class SubmissionReceipt:
 
 @dataclass(frozen=True, slots=True)
 class ClaimOutcome:
-    """What became of a claim, learned later."""
+    """What became of a claim, learned later.
+
+    A message names its claim by the submission id, by the patient account number (CLM01), or, when it speaks of a
+    whole batch (999, TA1), by the batch's control number alone; the others are then empty. `vendor_ids` are
+    identifiers that the vendor gave since the receipt, `PAYER_CLAIM_CONTROL_NUMBER` among them.
+    """
 
     submission_id: str
     evidence: Evidence
     findings: tuple[Finding, ...] = ()
     claim_response: Resource | None = None
+    account_number: str = ""
+    control_number: str = ""
+    vendor_ids: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """A message or file that waits at the vendor, exactly as it lies there. `name` is the vendor's, never PHI."""
+
+    name: str
+    content: bytes

@@ -5,9 +5,11 @@ The module needs pytest and is imported only by tests.
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -15,12 +17,29 @@ import httpx
 import pytest
 
 from gateway.canonical.codes import codings
-from gateway.canonical.models import ClaimBundle, VendorPayload
+from gateway.canonical.models import (
+    PAYER_CLAIM_CONTROL_NUMBER,
+    ClaimBundle,
+    ClaimFrequency,
+    Evidence,
+    SubmissionReceipt,
+    SubmissionState,
+    VendorPayload,
+)
 from gateway.kit.contract_support import Simulator, contract_context, patient_values
+from gateway.kit.samples import SAMPLES, sample
+from gateway.kit.simulator import FaultKind
 from gateway.ports.billing import BillingAdapter, BillingAdapterInfo, BillingCapability
 from gateway.ports.context import AdapterContext
 
-SUBMISSION_ID = "gw-7f3a91"
+SUBMISSION_ID = "GW7F3A91"
+MADE_AT = datetime(2026, 3, 4, 14, 12, tzinfo=UTC)
+PRIOR = SubmissionReceipt(
+    "GW1B22C0",
+    Evidence(SubmissionState.ACCEPTED, "on file", MADE_AT),
+    {PAYER_CLAIM_CONTROL_NUMBER: "PCN88001"},
+)
+"""The receipt of the claim that the sample `replacement` replaces; a vendor's own ids can be added by its class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +78,13 @@ class BillingContractFrame:
 
     info: ClassVar[BillingAdapterInfo]
     create_operation: ClassVar[str]
-    read_operation: ClassVar[str]
+    read_operation: ClassVar[str] = ""
+    golden: ClassVar[pathlib.Path]
+    golden_suffix: ClassVar[str] = "json"
+    prior: ClassVar[SubmissionReceipt] = PRIOR
+    warm_calls: ClassVar[int] = 1
+    receipt_state: ClassVar[SubmissionState] = SubmissionState.RECEIVED
+    operation_faults: ClassVar[frozenset[FaultKind]] = frozenset(FaultKind)
 
     def settings_for(self, url: str) -> dict[str, Any]:
         """Plain settings of a connection to the simulator, with a timeout of a few tenths of a second."""
@@ -74,8 +99,34 @@ class BillingContractFrame:
         raise NotImplementedError
 
     def lines(self, payload: VendorPayload) -> list[SentLine]:
-        """The service lines of a payload."""
+        """The service lines of a built payload, before it is enclosed."""
         raise NotImplementedError
+
+    def shown(self, payload: VendorPayload) -> bytes:
+        """What the golden file holds: the payload as a person would read it."""
+        return payload.body
+
+    @pytest.fixture
+    def claims(self) -> list[ClaimBundle]:
+        """Those of the ten samples that the vendor can carry as first claims."""
+        return self.carried_samples()
+
+    def carried_samples(self) -> list[ClaimBundle]:
+        """Fresh bundles of the samples whose golden file is a payload, without replacements."""
+        names = [name for name in SAMPLES if (self.golden / f"{name}.payload.{self.golden_suffix}").exists()]
+        return [claim for claim in map(sample, names) if claim.frequency is ClaimFrequency.ORIGINAL]
+
+    def built(
+        self, adapter: BillingAdapter, claim: ClaimBundle, submission_id: str, prior: SubmissionReceipt | None = None
+    ) -> VendorPayload:
+        """The payload as it is submitted: enclosed where the connection batches."""
+        payload = adapter.build(claim, submission_id, prior)
+        if adapter.batch is None:
+            return payload
+        self._control_number += 1
+        return adapter.enclose([payload], self._control_number, MADE_AT)
+
+    _control_number = 100
 
     @pytest.fixture
     def context(self) -> AdapterContext:
@@ -115,6 +166,11 @@ class BillingContractFrame:
         settings = self.info.settings.model_validate(self.settings_for(url))
         values = (getattr(settings, name) for name in type(settings).model_fields)
         return [value.get_secret_value() for value in values if hasattr(value, "get_secret_value")]
+
+    def injectable(self, kind: FaultKind) -> None:
+        """Skip the test of a fault that the vendor's transport cannot have."""
+        if kind not in self.operation_faults:
+            pytest.skip(f"{self.info.name}: {kind.value} cannot happen on this transport")
 
     def needs(self, capability: BillingCapability) -> None:
         """Skip the test of a capability that the adapter does not declare."""

@@ -12,7 +12,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,10 +33,34 @@ class NoPacer:
     """A pacer that never waits and remembers what it was asked."""
 
     asked: list[tuple[str, float]] = field(default_factory=list)
+    spent: list[tuple[str, int, float]] = field(default_factory=list)
 
     async def wait(self, operation: str, gap_seconds: float) -> None:
         """Return at once."""
         self.asked.append((operation, gap_seconds))
+
+    async def spend(self, budget: str, calls: int, window_seconds: float) -> None:
+        """Return at once."""
+        self.spent.append((budget, calls, window_seconds))
+
+
+@dataclass
+class LocalValues:
+    """Shared values of one process; their lifetimes never end."""
+
+    kept: dict[str, bytes] = field(default_factory=dict)
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None."""
+        return self.kept.get(key)
+
+    async def put(self, key: str, value: bytes, lifetime: timedelta | None = None) -> None:
+        """Keep a value."""
+        self.kept[key] = value
+
+    async def drop(self, key: str) -> None:
+        """Forget a value."""
+        self.kept.pop(key, None)
 
 
 @dataclass
@@ -56,19 +81,30 @@ def contract_context(connection: str = "contract") -> AdapterContext:
     biller = BillingProvider(name="Lakeside Dermatology", npi="1234567893", tax_id="123456789")
     clinic = ClinicFacts("contract", "Lakeside Dermatology", ZoneInfo("America/New_York"), biller)
     return AdapterContext(
-        clinic, connection, NoPacer(), LocalLock(), now=lambda: datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
+        clinic, connection, NoPacer(), LocalLock(), LocalValues(), now=lambda: datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
     )
 
 
 @contextmanager
 def simulator_running(
-    build: Callable[[SimulatorOptions], Any], *, credentials: Mapping[str, str], data: Any = None, pace: float = 0.0
+    build: Callable[[SimulatorOptions], Any],
+    *,
+    credentials: Mapping[str, str],
+    data: Any = None,
+    pace: float = 0.0,
+    ports: tuple[int, ...] = (),
+    directory: Path | None = None,
 ) -> Iterator[str]:
-    """Serve a simulator on a free port of this machine, in its own thread; gives its address."""
+    """Serve a simulator on a free port of this machine, in its own thread; gives its address.
+
+    `ports` (see `free_ports`) and `directory` are for one that does more than HTTP.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        options = SimulatorOptions(base_url=url, pace=pace, credentials=dict(credentials), data=data)
+        options = SimulatorOptions(
+            base_url=url, pace=pace, credentials=dict(credentials), data=data, ports=ports, directory=directory
+        )
         config = uvicorn.Config(build(options), log_level="critical", timeout_graceful_shutdown=0)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.canonical.codes import codings
 from gateway.canonical.errors import UnsupportedElement
-from gateway.canonical.models import ClaimBundle
+from gateway.canonical.models import ClaimBundle, ClaimFrequency
 
 CLAIM_ELEMENTS: Mapping[str, str] = {
     "Claim.identifier": "patient account number (CLM01, box 26)",
@@ -39,7 +39,7 @@ CLAIM_ELEMENTS: Mapping[str, str] = {
     "Claim.item.diagnosisSequence": "diagnosis pointers (SV107, box 24E)",
     "Claim.item.careTeamSequence": "the line's own provider (2420A)",
     "Claim.item.detail": "drug (2410 LIN/CTP, NDC)",
-    "Claim.item.noteNumber": "line note (NTE*ADD)",
+    "Claim.item.informationSequence": "line note: the information that the line points to (NTE*ADD)",
     "Claim.total": "total charge (CLM02, box 28)",
 }
 """Every element of the canonical claim that a billing vendor may have to carry, with its X12 and CMS-1500 place."""
@@ -104,11 +104,15 @@ def _code(concept: dict[str, Any] | None) -> str:
     return next((c.get("code", "") for c in codings(concept)), "")
 
 
-def refuse_uncarried(bundle: ClaimBundle, carried: Mapping[str, str], vendor: str) -> None:
+def refuse_uncarried(bundle: ClaimBundle, carried: Mapping[str, str], vendor: str, *, voids: bool = True) -> None:
     """Raise `UnsupportedElement` for the first element that the vendor's table neither carries nor waives.
 
-    `carried` maps an element name to the vendor's field, or to "- why it need not be carried".
+    `carried` maps an element name to the vendor's field, or to "- why it need not be carried". `voids` is for a vendor
+    that takes a replacement (`Claim.related` is carried): whether it takes a void too.
     """
+    if bundle.frequency is ClaimFrequency.VOID and not voids:
+        remedy = "Void this claim in the billing system by hand."
+        raise UnsupportedElement("Claim.related", f"{vendor} cannot void a claim on file", remedy)
     for element, expression in elements_of(bundle.claim):
         if element not in carried:
             what = CLAIM_ELEMENTS.get(element, "an element that the canonical claim does not define")

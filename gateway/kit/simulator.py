@@ -1,14 +1,18 @@
 """What simulators share: fault injection and the control routes under `/_sim/`.
 
-A simulator is an ASGI app made by its `build(options)`. It enforces what the vendor enforces, keeps a ledger of what
-it holds, and can be told to fail. It is written from the vendor's documents, never from the adapter.
+A simulator is an ASGI app made by its `build(options)`, and `connection(options)` tells how a clinic connects to it. A
+billing simulator names the call that saves a claim in `CREATE_OPERATION`. It enforces what the vendor enforces, keeps
+a ledger of what it holds, and can be told to fail. It is written from the vendor's documents, never from the adapter.
 """
 
 from __future__ import annotations
 
 import random
+import socket
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 
@@ -72,7 +76,8 @@ class SimulatorOptions:
     """How the sandbox starts a simulator. `pace` scales the vendor's rate gaps: 1.0 is the vendor's own, 0 is none.
 
     `data` is whatever the vendor's simulator serves: a list of FHIR resources for an EHR, directory rows for billing.
-    `think_seconds` is waited before each answer.
+    `think_seconds` is waited before each answer. `ports` are free ports of the same host for what does not speak HTTP
+    (MLLP, SFTP); such a simulator opens them in its ASGI lifespan. `directory` is a folder of its own for files.
     """
 
     base_url: str
@@ -81,6 +86,8 @@ class SimulatorOptions:
     think_seconds: float = 0.0
     credentials: dict[str, str] = field(default_factory=dict)
     data: Any = None
+    ports: tuple[int, ...] = ()
+    directory: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +101,12 @@ class SandboxConnection:
 
 class ConnectionReset(Exception):
     """Raised inside a simulator to close the connection without an answer."""
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> tuple[int, ...]:
+    """Ports of this machine that nobody uses at this moment."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in opened:
+            each.bind((host, 0))
+        return tuple(each.getsockname()[1] for each in opened)

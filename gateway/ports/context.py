@@ -5,17 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from gateway.canonical.clinic import ClinicFacts
 
 
 class Pacer(Protocol):
-    """Keeps a vendor's minimum gap between calls, shared by all workers."""
+    """Keeps a vendor's minimum gaps and call budgets, shared by all workers and kept across restarts."""
 
     async def wait(self, operation: str, gap_seconds: float) -> None:
         """Return when this caller may make one call of `operation`."""
+
+    async def spend(self, budget: str, calls: int, window_seconds: float) -> None:
+        """Return when this caller may make one call out of `calls` per sliding window; the budget is never exceeded.
+
+        `budget` names what shares it, e.g. a tier of an account; equal names share, whichever connection asks.
+        """
+
+
+class SharedValues(Protocol):
+    """Small values of one connection that all workers share and that outlive them, e.g. a session or a vendor's ids.
+
+    They lie in Postgres as given: seal a secret before (`gateway.kit.sealing`). Keys hold ids only, no PHI.
+    """
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None when there is none or its lifetime is over."""
+
+    async def put(self, key: str, value: bytes, lifetime: timedelta | None = None) -> None:
+        """Keep a value, for ever or for `lifetime`; replaces an earlier one."""
+
+    async def drop(self, key: str) -> None:
+        """Forget a value."""
 
 
 class Lock(Protocol):
@@ -48,4 +70,5 @@ class AdapterContext:
     connection: str
     pacer: Pacer
     lock: Lock
+    shared: SharedValues
     now: Callable[[], datetime] = utc_now

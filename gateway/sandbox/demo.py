@@ -16,8 +16,10 @@ import httpx
 
 from gateway.app import Database
 from gateway.canonical.errors import ConfigurationError, StoreError
+from gateway.kit.simulator import FaultKind
+from gateway.registry import BILLING_GROUP
 from gateway.sandbox.directory import KEPT, DemoDirectory, remove_kept, write_kept
-from gateway.sandbox.plan import CLINIC_ID, SandboxPlan
+from gateway.sandbox.plan import CLINIC_ID, SandboxPlan, simulator_of
 from gateway.sandbox.processes import Child
 from gateway.sandbox.report import Ledgers, report, settled
 from gateway.sandbox.screen import Screen
@@ -42,6 +44,7 @@ class DemoOptions:
     kill: int
     directory: Path
     keep: bool
+    drop: float = 0.0
 
 
 @dataclass(slots=True)
@@ -98,7 +101,17 @@ async def _open_demo(options: DemoOptions, directory: DemoDirectory, urls: dict[
             await database.close()
 
 
+async def _drop_answers(demo: Demo) -> None:
+    """Let the billing simulator break off a share of its answers after it has saved the claim."""
+    operation = simulator_of(BILLING_GROUP, demo.options.plan.billing).CREATE_OPERATION
+    rule = {"operation": operation, "kind": FaultKind.RESET_AFTER_SAVE, "probability": demo.options.drop}
+    body = {"seed": demo.options.plan.seed, "rules": [rule]}
+    (await demo.http.post(f"{demo.urls['billing']}/_sim/faults", json=body)).raise_for_status()
+
+
 async def _with_gateway(demo: Demo, screen: Screen, stop: asyncio.Event) -> int:
+    if demo.options.drop:
+        await _drop_answers(demo)
     with screen.step("starting Postgres and the gateway"):
         await demo.gateway.start()
         await until("the gateway", demo.gateway, lambda: is_ready(demo.http, demo.urls["gateway"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import shlex
-import socket
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -15,13 +14,14 @@ from typing import Any, TypedDict
 import yaml
 
 from gateway.canonical.errors import ConfigurationError
-from gateway.kit.simulator import SandboxConnection, SimulatorOptions
+from gateway.kit.simulator import SandboxConnection, SimulatorOptions, free_ports
 from gateway.registry import BILLING_GROUP, EHR_GROUP, load_adapter
 from gateway.sandbox.clinic_day import ClinicDay, generate
 
 CLINIC_ID = "demo-clinic"
 HOST = "127.0.0.1"
 ERROR_RATE = 0.08
+PORTS = 5
 
 
 class Manner(TypedDict):
@@ -84,19 +84,28 @@ class Sandbox:
         secrets.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.secrets.items()))
 
 
-def make_sandbox(plan: SandboxPlan, first_port: int = 0) -> Sandbox:
-    """Generate the day and the configuration that connects a gateway to the simulators."""
-    ehr_port, billing_port, gateway_port = _ports(first_port)
+def make_sandbox(plan: SandboxPlan, first_port: int = 0, directory: Path | None = None) -> Sandbox:
+    """Generate the day and the configuration that connects a gateway to the simulators.
+
+    `directory` is where a simulator that exchanges files makes its folders.
+    """
+    ehr_port, billing_port, gateway_port, *others = _ports(first_port)
     day = generate(seed=plan.seed, encounters=plan.encounters, day=date.today(), error_rate=ERROR_RATE)  # noqa: DTZ011
-    ehr_module = _simulator(EHR_GROUP, plan.ehr)
-    billing_module = _simulator(BILLING_GROUP, plan.billing)
+    ehr_module = simulator_of(EHR_GROUP, plan.ehr)
+    billing_module = simulator_of(BILLING_GROUP, plan.billing)
     ehr = SimulatorOptions(
         base_url=f"http://{HOST}:{ehr_port}",
         credentials=ehr_module.new_credentials(plan.seed) if hasattr(ehr_module, "new_credentials") else {},
         data=plan.fhir_data or day.resources,
         **plan.manner(),
     )
-    billing = SimulatorOptions(base_url=f"http://{HOST}:{billing_port}", data=day.directory, **plan.manner())
+    billing = SimulatorOptions(
+        base_url=f"http://{HOST}:{billing_port}",
+        data=day.directory,
+        ports=tuple(others),
+        directory=directory.resolve() if directory else None,
+        **plan.manner(),
+    )
     gateway_url = f"http://{HOST}:{gateway_port}"
     links = {"ehr": ehr_module.connection(ehr), "billing": billing_module.connection(billing)}
     configuration = _configuration(plan, day, links, gateway_port)
@@ -104,7 +113,8 @@ def make_sandbox(plan: SandboxPlan, first_port: int = 0) -> Sandbox:
     return Sandbox(ehr, billing, ehr_module, billing_module, gateway_url, configuration, secrets)
 
 
-def _simulator(group: str, adapter: str) -> ModuleType:
+def simulator_of(group: str, adapter: str) -> ModuleType:
+    """The simulator's module; raises `ConfigurationError` when the adapter has none."""
     info = load_adapter(group, adapter, f"--{'ehr' if group == EHR_GROUP else 'billing'}")
     if not info.simulator:
         raise ConfigurationError(adapter, "has no simulator.", "Choose another adapter, or connect to a real sandbox.")
@@ -134,13 +144,6 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
-def _ports(first: int) -> tuple[int, int, int]:
-    if first:
-        return first, first + 1, first + 2
-    sockets = [socket.socket() for _ in range(3)]
-    for opened in sockets:
-        opened.bind((HOST, 0))
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports[0], ports[1], ports[2]
+def _ports(first: int) -> tuple[int, ...]:
+    """EHR, billing, gateway, and two more for what a billing simulator serves beside HTTP."""
+    return tuple(range(first, first + PORTS)) if first else free_ports(PORTS, HOST)

@@ -17,7 +17,7 @@ from gateway.sandbox.plan import HOST, Sandbox, SandboxPlan, make_sandbox
 async def serve_sandbox(plan: SandboxPlan, out: Path, first_port: int) -> int:
     """Write the configuration for a gateway, serve the simulators, and return 0 at the end."""
     out.mkdir(parents=True, exist_ok=True)
-    sandbox = make_sandbox(plan, first_port)
+    sandbox = make_sandbox(plan, first_port, directory=out)
     sandbox.write(out)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -27,7 +27,10 @@ async def serve_sandbox(plan: SandboxPlan, out: Path, first_port: int) -> int:
         (sandbox.billing_simulator.build(sandbox.billing), sandbox.billing),
     )
     listening = [listening_socket(HOST, urlsplit(options.base_url).port or 0) for _, options in apps]
-    servers = [asyncio.create_task(serve(app, bound, stop)) for (app, _), bound in zip(apps, listening, strict=True)]
+    servers = [
+        asyncio.create_task(serve(app, bound, stop, lifespan=True))
+        for (app, _), bound in zip(apps, listening, strict=True)
+    ]
     keep_what_is_loaded()
     _announce(sandbox, out)
     await asyncio.wait(servers, return_when=asyncio.FIRST_COMPLETED)

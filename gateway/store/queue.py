@@ -1,4 +1,4 @@
-"""The worker's side of the queue, and what workers share: locks and the vendors' rate gaps.
+"""The worker's side of the queue, and the locks that workers share.
 
 A worker holds the advisory lock (77, its number) in a session of its own. When the worker dies, by kill -9 too,
 Postgres frees the lock and any other worker gives its jobs back within half a second. The lease is the fallback for a
@@ -129,27 +129,3 @@ class WorkerSession:
                 return await self._session.fetchval(statement, *arguments, timeout=10)
         except (*CONNECTION_LOST, TimeoutError) as problem:
             raise StoreError(f"the worker's session is lost ({type(problem).__name__})") from None
-
-
-class PostgresPacer:
-    """The `Pacer` port: workers take turns at a vendor's operation through Postgres, so that all share its gap.
-
-    Nothing is reserved ahead: a worker that dies while it waits leaves no gap behind.
-    """
-
-    def __init__(self, store: PostgresStore, clinic_id: str, connection: str) -> None:
-        self._store, self._clinic, self._connection = store, clinic_id, connection
-        self._lines: dict[str, asyncio.Lock] = {}
-
-    async def wait(self, operation: str, gap_seconds: float) -> None:
-        """Return when it is this caller's turn; callers of one process keep their order."""
-        if gap_seconds <= 0:
-            return
-        async with self._lines.setdefault(operation, asyncio.Lock()):
-            while seconds := await self._take_turn(operation, gap_seconds):
-                await asyncio.sleep(seconds)
-
-    async def _take_turn(self, operation: str, gap_seconds: float) -> float:
-        async with self._store.acquire() as connection:
-            arguments = (self._clinic, self._connection, operation, gap_seconds)
-            return float(await connection.fetchval(_QUEUE["take_turn"], *arguments))

@@ -44,7 +44,7 @@ async def test_migrated_step_by_step_equals_fresh(server: dict[str, Any]) -> Non
         await stepwise.execute(
             "insert into schema_migration values ($1, $2, $3)", migration.number, migration.name, migration.checksum
         )
-        assert migration.number not in await migrate(stepwise)
+    assert await migrate(stepwise) == []
     assert await schema(stepwise) == await schema(fresh)
     for connection in (fresh, stepwise):
         await connection.close()

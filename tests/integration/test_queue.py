@@ -14,7 +14,8 @@ from gateway.canonical.errors import FencingLost
 from gateway.canonical.models import EncounterRef
 from gateway.ports.stores import Arrival, Job, JobKind, NewJob
 from gateway.store.postgres import PostgresStore
-from gateway.store.queue import PostgresPacer, WorkerSession
+from gateway.store.queue import WorkerSession
+from gateway.store.shared import PostgresPacer
 
 CLINIC = "clinic-a"
 

@@ -169,7 +169,7 @@ async def ehr(monkeypatch: pytest.MonkeyPatch) -> Any:
     key = ECKey.generate_key("P-384").as_pem(private=True).decode()
     settings = SmartSettings(base_url=BASE, client_id="c", private_key=key, algorithm="ES384", lookback_minutes=60)
     clinic = ClinicFacts("demo", "Sample", ZoneInfo("UTC"), BillingProvider("Sample", "1245319599", "1"))
-    adapter = SmartFhirEhr(settings, AdapterContext(clinic, "c1", Nobody(), Nobody(), now=lambda: NOW))
+    adapter = SmartFhirEhr(settings, AdapterContext(clinic, "c1", Nobody(), Nobody(), Nobody(), now=lambda: NOW))
     yield adapter
     await adapter.aclose()
 

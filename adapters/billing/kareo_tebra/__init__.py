@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adapters.billing.kareo_tebra import rows
 from adapters.billing.kareo_tebra.adapter import KareoTebra
 from adapters.billing.kareo_tebra.settings import KareoTebraSettings
 from gateway.ports.billing import BillingAdapterInfo, BillingCapability
@@ -17,6 +18,14 @@ ADAPTER = BillingAdapterInfo(
     open=KareoTebra,
     simulator="adapters.billing.kareo_tebra.simulator",
     settle_seconds=120.0,
+    carried=rows.CARRIED,
+    rows={
+        "Encounter": rows.ENCOUNTER_ROWS,
+        "Service line": rows.LINE_ROWS,
+        "Patient": rows.PATIENT_ROWS,
+        "Insurance policy": rows.POLICY_ROWS,
+        "Insured": rows.SUBSCRIBER_ROWS,
+    },
 )
 
 __all__ = ["ADAPTER"]

@@ -24,7 +24,6 @@ from gateway.canonical.errors import (
     CredentialsRejected,
     ErrorCode,
     PermissionMissing,
-    UnsupportedOperation,
 )
 from gateway.canonical.models import (
     ClaimBundle,
@@ -34,6 +33,7 @@ from gateway.canonical.models import (
     SubmissionState,
     VendorPayload,
 )
+from gateway.kit.billing_base import BillingBase
 from gateway.ports.context import AdapterContext, Probe
 
 _REMEDIES: Mapping[type[AdapterError], str] = {
@@ -42,8 +42,10 @@ _REMEDIES: Mapping[type[AdapterError], str] = {
 }
 
 
-class KareoTebra:
+class KareoTebra(BillingBase):
     """One clinic's link to Tebra; implements `gateway.ports.billing.BillingAdapter`."""
+
+    vendor = VENDOR
 
     def __init__(self, settings: KareoTebraSettings, context: AdapterContext) -> None:
         self._settings, self._context = settings, context
@@ -51,7 +53,7 @@ class KareoTebra:
         self._directory = PracticeDirectory(settings)
         self._patients = Patients(settings, context)
 
-    def build(self, claim: ClaimBundle, submission_id: str) -> VendorPayload:
+    def build(self, claim: ClaimBundle, submission_id: str, prior: SubmissionReceipt | None = None) -> VendorPayload:
         """See `payload.build`."""
         return build(claim, submission_id, self._settings, self._context.clinic.timezone)
 
@@ -94,10 +96,6 @@ class KareoTebra:
         charges = await self._charges(session, receipt.submission_id, encounter)
         found = standing(encounter, charges)
         return ClaimOutcome(receipt.submission_id, self._evidence(found.state, found.reference), found.findings)
-
-    def parse_outcome(self, message: bytes) -> list[ClaimOutcome]:
-        """Tebra sends nothing on its own: every status is polled (section 1)."""
-        raise UnsupportedOperation(VENDOR, "parse_outcome", "Tebra sends no messages; its outcomes are polled")
 
     def scrub(self, text: str) -> str:
         """See `scrubbing.scrubbed`."""

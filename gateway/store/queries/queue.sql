@@ -113,3 +113,36 @@ select case
          where g.clinic_id = $1 and g.connection = $2 and g.operation = $3),
         $4)  -- the row is so new that this statement cannot see it: somebody took the first turn just now
 end::float8;
+
+-- name: open_budget
+insert into call_budget (clinic_id, budget, calls) values ($1, $2, '{}') on conflict do nothing;
+
+-- name: spend
+-- Note a call if fewer than $3 were made in the last $4 seconds; returns 0, or the seconds until one may be.
+with kept as (
+    select array(
+        select called_at from unnest(calls) as called_at
+        where called_at > clock_timestamp() - make_interval(secs => $4) and called_at <= clock_timestamp()
+        order by called_at) as recent
+    from call_budget where clinic_id = $1 and budget = $2
+    for update)
+update call_budget
+set calls = case when cardinality(recent) < $3 then recent || clock_timestamp() else recent end
+from kept
+where clinic_id = $1 and budget = $2
+returning case
+    when cardinality(recent) < $3 then 0
+    else greatest(0.001, extract(epoch from recent[cardinality(recent) - $3 + 1] - clock_timestamp()) + $4)
+end::float8;
+
+-- name: shared_value
+select value from shared_value
+where clinic_id = $1 and connection = $2 and key = $3 and (expires_at is null or expires_at > clock_timestamp());
+
+-- name: put_shared_value
+insert into shared_value (clinic_id, connection, key, value, expires_at)
+values ($1, $2, $3, $4, clock_timestamp() + $5::interval)
+on conflict (clinic_id, connection, key) do update set value = excluded.value, expires_at = excluded.expires_at;
+
+-- name: drop_shared_value
+delete from shared_value where clinic_id = $1 and connection = $2 and key = $3;

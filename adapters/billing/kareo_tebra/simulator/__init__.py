@@ -26,6 +26,7 @@ from adapters.billing.kareo_tebra.simulator.wsdl import wsdl
 from gateway.canonical import jsonio
 from gateway.kit.simulator import ConnectionReset, FaultKind, Faults, SandboxConnection, SimulatorOptions
 
+CREATE_OPERATION = "CreateEncounter"
 PATH = "/services/soap/2.1/KareoServices.svc"
 _XML = "text/xml; charset=utf-8"
 _SERVER_ERROR = b"<!DOCTYPE html><html><head><title>500 - Internal server error.</title></head><body></body></html>"

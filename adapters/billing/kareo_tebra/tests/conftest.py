@@ -14,8 +14,9 @@ from adapters.billing.kareo_tebra.simulator import build
 from gateway.canonical import jsonio
 from gateway.canonical.models import ClaimBundle
 from gateway.kit.contract_support import simulator_running
+from gateway.kit.samples import directory
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = pathlib.Path(__file__).parent / "claims"
 CREDENTIALS = {"customer_key": "ck-demo-5512", "user": "api@example.test", "password": "pw-demo-<&>"}
 PATH = "/services/soap/2.1/KareoServices.svc"
 
@@ -41,6 +42,10 @@ def plain_settings() -> Callable[[str], dict[str, Any]]:
             **CREDENTIALS,
             "practice_name": "Lakeside Dermatology",
             "insurance_plans": {
+                "60054": {"company_id": 301, "plan_id": 401},
+                "87726": {"company_id": 302, "plan_id": 402},
+                "09102": {"company_id": 303, "plan_id": 403},
+                "25747": {"company_id": 304, "plan_id": 404},
                 "BLUE1": {"company_id": 301, "plan_id": 401},
                 "PINE1": {"company_id": 302, "plan_id": 402},
             },
@@ -68,3 +73,10 @@ def simulator_url(simulator_address: str) -> str:
     """The simulator, emptied."""
     httpx.post(f"{simulator_address}/_sim/reset").raise_for_status()
     return simulator_address
+
+
+@pytest.fixture(scope="session")
+def samples_address() -> Iterator[str]:
+    """A simulator of the practice that the ten sample claims belong to."""
+    with simulator_running(build, credentials=CREDENTIALS, data=directory()) as url:
+        yield url

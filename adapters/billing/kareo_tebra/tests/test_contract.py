@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from adapters.billing.kareo_tebra import ADAPTER
 from gateway.canonical import jsonio
-from gateway.canonical.models import ClaimBundle, VendorPayload
+from gateway.canonical.models import VendorPayload
 from gateway.kit.contract_billing import BillingContract, SentLine
 
 
@@ -18,15 +20,16 @@ class TestContract(BillingContract):
     info = ADAPTER
     create_operation = "CreateEncounter"
     read_operation = "GetPatients"
+    golden = pathlib.Path(__file__).parent / "golden"
 
     @pytest.fixture(autouse=True)
     def _plain(self, plain_settings: Callable[[str], dict[str, Any]]) -> None:
         self._settings = plain_settings
 
     @pytest.fixture
-    def claims(self, load_claim: Callable[[str], ClaimBundle]) -> list[ClaimBundle]:
-        names = ("office_visit", "two_payers", "child_of_subscriber", "period_with_line_note")
-        return [load_claim(name) for name in names]
+    def simulator_url(self, samples_address: str) -> str:
+        httpx.post(f"{samples_address}/_sim/reset").raise_for_status()
+        return samples_address
 
     def settings_for(self, url: str) -> dict[str, Any]:
         return self._settings(url)

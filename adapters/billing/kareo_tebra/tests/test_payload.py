@@ -24,7 +24,7 @@ from gateway.canonical.models import ClaimBundle, VendorPayload
 from gateway.kit.encoders import soap
 from gateway.kit.payload import CLAIM_ELEMENTS
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = pathlib.Path(__file__).parent / "claims"
 SAMPLES = ["office_visit", "two_payers", "child_of_subscriber", "period_with_line_note"]
 NEW_YORK = ZoneInfo("America/New_York")
 SUBMISSION_ID = "gw-7f3a91"

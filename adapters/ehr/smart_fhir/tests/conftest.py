@@ -223,7 +223,7 @@ def clinic() -> ClinicFacts:
 
 @pytest.fixture
 def context(clinic: ClinicFacts) -> AdapterContext:
-    return AdapterContext(clinic, "ehr1", Nobody(), Nobody())
+    return AdapterContext(clinic, "ehr1", Nobody(), Nobody(), Nobody())
 
 
 @pytest.fixture
