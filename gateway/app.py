@@ -18,9 +18,11 @@ from gateway.canonical.errors import ConfigurationError, StoreError
 from gateway.connections import OpenConnections, open_connections
 from gateway.pipeline.context import Pipeline, RetryPolicy
 from gateway.pipeline.receive import poll_job
+from gateway.pipeline.reconcile import reconcile_job
 from gateway.pipeline.worker import Worker
+from gateway.ports.billing import BillingCapability
 from gateway.ports.ehr import EhrCapability
-from gateway.ports.stores import JobKind, NewJob
+from gateway.ports.records import JobKind, NewJob
 from gateway.settings import LoadedSettings
 from gateway.store.embedded import EmbeddedPostgres
 from gateway.store.migrate import migrate
@@ -185,6 +187,14 @@ async def _keep_schedule(gateway: Gateway, stop: asyncio.Event) -> None:
 
 
 async def _schedule(gateway: Gateway, *, subscribe: bool) -> None:
+    await _schedule_feeds(gateway, subscribe=subscribe)
+    learning = {BillingCapability.POLL_OUTCOME, BillingCapability.INBOUND_OUTCOME}
+    for clinic_id, name in gateway.connections.billing_connections():
+        if learning & gateway.connections.billing_info(clinic_id, name).capabilities:
+            await gateway.store.ensure_job(clinic_id, reconcile_job(name))
+
+
+async def _schedule_feeds(gateway: Gateway, *, subscribe: bool) -> None:
     for clinic_id, name in gateway.connections.ehr_connections():
         capabilities = gateway.connections.ehr_info(clinic_id, name).capabilities
         if EhrCapability.POLL in capabilities and gateway.connections.poll_seconds(clinic_id, name) > 0:

@@ -16,6 +16,7 @@ from gateway.store.postgres import PostgresStore
 from gateway.store.shared import PostgresPacer, PostgresSharedValues
 
 DEFAULT_POLL_SECONDS = 60.0
+DEFAULT_OUTCOME_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class BillingLink:
     info: BillingAdapterInfo
     adapter: BillingAdapter
     settle_seconds: float
+    outcome_seconds: float
 
 
 class OpenConnections:
@@ -79,6 +81,10 @@ class OpenConnections:
     def settle_seconds(self, clinic_id: str, connection: str) -> float:
         """The connection's own setting, else its adapter's."""
         return self._billing[clinic_id, connection].settle_seconds
+
+    def outcome_seconds(self, clinic_id: str, connection: str) -> float:
+        """The connection's own setting `outcome_seconds`, else every 15 minutes."""
+        return self._billing[clinic_id, connection].outcome_seconds
 
     def default_billing(self, clinic_id: str) -> str:
         """Where a clinic's claims go."""
@@ -142,7 +148,9 @@ def _open_billing(
     info: BillingAdapterInfo = load_adapter(BILLING_GROUP, adapter, loaded.where(*where, "adapter"))
     settings = loaded.adapter_settings(info.settings, clinic_id, "billing", name)
     settle_seconds = float(getattr(settings, "settle_seconds", info.settle_seconds))
-    opened.add_billing(clinic_id, name, BillingLink(info, info.open(settings, context), settle_seconds))
+    outcome_seconds = float(getattr(settings, "outcome_seconds", DEFAULT_OUTCOME_SECONDS))
+    link = BillingLink(info, info.open(settings, context), settle_seconds, outcome_seconds)
+    opened.add_billing(clinic_id, name, link)
 
 
 def _default_billing(loaded: LoadedSettings, clinic_id: str) -> str:

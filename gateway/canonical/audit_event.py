@@ -37,12 +37,16 @@ class Step(StrEnum):
     ENCOUNTER_UNCHANGED = "encounter-unchanged"
     CLAIM_CHECKED = "claim-checked"
     CLAIM_HELD = "claim-held"
+    ENCOUNTER_WITHDRAWN = "encounter-withdrawn"
     CLAIM_ROUTED = "claim-routed"
+    CLAIM_BATCHED = "claim-batched"
     DISCLOSURE_INTENDED = "disclosure-intended"
     DISCLOSURE_CONFIRMED = "disclosure-confirmed"
     DISCLOSURE_FAILED = "disclosure-failed"
     DISCLOSURE_UNCERTAIN = "disclosure-uncertain"
     SUBMISSION_LOOKED_UP = "submission-looked-up"
+    MESSAGE_RECEIVED = "message-received"
+    OUTCOME_LEARNED = "outcome-learned"
     RETRY_SCHEDULED = "retry-scheduled"
     DEAD_LETTERED = "dead-lettered"
     CONNECTION_STOPPED = "connection-stopped"
@@ -76,6 +80,9 @@ _SHAPES: dict[Step, _Shape] = {
     Step.DISCLOSURE_CONFIRMED: _DISCLOSE,
     Step.DISCLOSURE_FAILED: _DISCLOSE,
     Step.DISCLOSURE_UNCERTAIN: _DISCLOSE,
+    Step.ENCOUNTER_WITHDRAWN: _Shape(_REST, (_INTERACTION, "read"), "R"),
+    Step.MESSAGE_RECEIVED: _Shape(_REST, (_INTERACTION, "read"), "R"),
+    Step.OUTCOME_LEARNED: _Shape(_REST, (_INTERACTION, "update"), "U"),
     Step.SUBMISSION_LOOKED_UP: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
 }
 _DEFAULT = _Shape(_APPLICATION, (_LIFECYCLE, "transform"), "E")

@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from gateway.canonical.codes import ACCOUNT_IDENTIFIER
 from gateway.canonical.findings import Finding
 
 Resource = dict[str, Any]
@@ -58,6 +59,11 @@ class EncounterRecord:
     encounter: Resource
     resources: tuple[Resource, ...]  # all others, each once
     calls: int = 0  # HTTP requests it took
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the EHR says that the encounter should never have been there: its claim must be voided."""
+        return self.encounter.get("status") == "entered-in-error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,11 @@ class ClaimBundle:
         return self.resources.get(reference or "")
 
     @property
+    def account_number(self) -> str:
+        """The patient account number (CLM01, box 26), or an empty text."""
+        return next((i["value"] for i in self.claim.get("identifier", ()) if i.get("system") == ACCOUNT_IDENTIFIER), "")
+
+    @property
     def frequency(self) -> ClaimFrequency:
         """Whether it is a first claim, replaces one on file, or voids it (C12)."""
         if not any(_relationship(related) == "prior" for related in self.claim.get("related", ())):
@@ -149,6 +160,7 @@ class SubmissionState(StrEnum):
     """The ladder of a submission; each step needs evidence, an unknown vendor word means the lower step."""
 
     QUEUED = "queued"
+    BATCHED = "batched"  # built, waits for the next transmission
     SENDING = "sending"
     SENT = "sent"
     RECEIVED = "received"

@@ -9,7 +9,7 @@ from gateway.canonical.validation import check_claim
 from gateway.edits import run_edits
 from gateway.pipeline.context import Next, Pipeline, patient_of
 from gateway.pipeline.holding import hold_job
-from gateway.ports.stores import EncounterState, Job, JobKind, NewJob
+from gateway.ports.records import EncounterState, Job, JobKind, NewJob
 
 
 async def check(pipeline: Pipeline, job: Job, carried: ClaimBundle | None = None) -> Next:

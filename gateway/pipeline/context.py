@@ -15,7 +15,8 @@ from gateway.canonical.models import ClaimBundle
 from gateway.ports.billing import BillingAdapter, BillingAdapterInfo
 from gateway.ports.context import utc_now
 from gateway.ports.ehr import EhrAdapter
-from gateway.ports.stores import Job, Store
+from gateway.ports.records import Job
+from gateway.ports.stores import Store
 
 
 class Connections(Protocol):
@@ -32,6 +33,9 @@ class Connections(Protocol):
 
     def settle_seconds(self, clinic_id: str, connection: str) -> float:
         """How long a lost answer may still be saving at this connection's vendor."""
+
+    def outcome_seconds(self, clinic_id: str, connection: str) -> float:
+        """How often a billing connection is asked what became of its claims."""
 
     def default_billing(self, clinic_id: str) -> str:
         """Which billing connection a clinic's claims go to."""

@@ -7,7 +7,7 @@ from gateway.canonical.errors import ErrorCode
 from gateway.canonical.findings import Finding
 from gateway.canonical.models import SubmissionState
 from gateway.pipeline.context import DONE, Next, Pipeline
-from gateway.ports.stores import Hold, Job
+from gateway.ports.records import Hold, Job
 
 
 async def hold_job(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from gateway.canonical.audit_event import AuditEvent, Outcome, Step
@@ -15,9 +16,11 @@ from gateway.pipeline.context import DONE, Next, Pipeline
 from gateway.pipeline.holding import hold_job
 from gateway.pipeline.normalize import normalize
 from gateway.pipeline.poll import poll, subscribe
+from gateway.pipeline.reconcile import reconcile
 from gateway.pipeline.route import route
 from gateway.pipeline.submit import submit
-from gateway.ports.stores import Hold, Job, JobKind
+from gateway.pipeline.transmit import transmit
+from gateway.ports.records import Hold, Job, JobKind
 
 log = logging.getLogger(__name__)
 
@@ -43,25 +46,29 @@ async def run_job(pipeline: Pipeline, job: Job, carried: ClaimBundle | None) -> 
         return await _settle_bug(pipeline, job, bug)
 
 
+_STEPS: Mapping[JobKind, Callable[[Pipeline, Job], Awaitable[Next]]] = {
+    JobKind.NORMALIZE: normalize,
+    JobKind.POLL: poll,
+    JobKind.SUBSCRIBE: subscribe,
+    JobKind.TRANSMIT: transmit,
+    JobKind.RECONCILE: reconcile,
+}
+_CLAIM_STEPS: Mapping[JobKind, Callable[[Pipeline, Job, ClaimBundle | None], Awaitable[Next]]] = {
+    JobKind.CHECK: check,
+    JobKind.ROUTE: route,
+    JobKind.SUBMIT: submit,
+}
+
+
 async def _step(pipeline: Pipeline, job: Job, carried: ClaimBundle | None) -> Next:
-    match job.kind:
-        case JobKind.NORMALIZE:
-            return await normalize(pipeline, job)
-        case JobKind.CHECK:
-            return await check(pipeline, job, carried)
-        case JobKind.ROUTE:
-            return await route(pipeline, job, carried)
-        case JobKind.SUBMIT:
-            return await submit(pipeline, job, carried)
-        case JobKind.POLL:
-            return await poll(pipeline, job)
-        case JobKind.SUBSCRIBE:
-            return await subscribe(pipeline, job)
+    if job.kind in _CLAIM_STEPS:
+        return await _CLAIM_STEPS[job.kind](pipeline, job, carried)
+    return await _STEPS[job.kind](pipeline, job)
 
 
 async def _connection_of(pipeline: Pipeline, job: Job) -> str | None:
     """The vendor connection that a job's step calls, if any."""
-    if job.kind in (JobKind.POLL, JobKind.SUBSCRIBE):
+    if "connection" in job.arguments:
         return job.arguments["connection"]
     if job.kind is JobKind.NORMALIZE:
         row = await pipeline.store.encounter(job.clinic_id, job.arguments["encounter_id"])
@@ -90,7 +97,8 @@ async def _settle(pipeline: Pipeline, job: Job, failure: GatewayError) -> Next:
             seconds = failure.retry_after if isinstance(failure, AdapterError) and failure.retry_after else 1.0
             return await _postpone(pipeline, job, timedelta(seconds=seconds), code, failed=False)
         case Retry.BACKOFF:
-            if pipeline.now() - job.created_at > pipeline.retry.give_up_after:
+            recurring = "encounter_id" not in job.arguments  # as old as the connection: it never gives up
+            if not recurring and pipeline.now() - job.created_at > pipeline.retry.give_up_after:
                 return await _dead_letter(pipeline, job, code)
             told = failure.retry_after if isinstance(failure, AdapterError) else None
             delay = max(pipeline.retry.delay(job.attempts), timedelta(seconds=told or 0.0))
@@ -123,7 +131,8 @@ async def _postpone(pipeline: Pipeline, job: Job, delay: timedelta, reason: str,
 async def _stop(pipeline: Pipeline, job: Job, code: str) -> Next:
     """Bad credentials stop the connection at once: accounts get locked by retries."""
     connection = await _connection_of(pipeline, job) or ""
-    log.error("connection stopped", extra={"clinic": job.clinic_id, "connection": connection, "error": code})
+    place = {"clinic": job.clinic_id, "connection": connection}
+    log.error("connection stopped", extra={"alert": "connection-stopped", **place, "error": code})
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.stop_connection(connection, code)
         reason = f"connection stopped: {code}"

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from gateway.canonical.audit_event import Step
 from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.errors import ClaimInvalid, MappingError
-from gateway.canonical.findings import error
 from gateway.canonical.identifiers import content_hash, lasting
-from gateway.canonical.models import ClaimBundle, EncounterBundle, EncounterRecord, EncounterRef, Resource
+from gateway.canonical.models import (
+    ClaimBundle,
+    ClaimFrequency,
+    EncounterBundle,
+    EncounterRecord,
+    EncounterRef,
+    SubmissionState,
+)
 from gateway.canonical.validation import check_source
 from gateway.pipeline.context import DONE, Next, Pipeline, patient_of
-from gateway.pipeline.holding import hold_job
+from gateway.pipeline.corrections import can, hold_changed, last_on_file, replacing, withdraw
+from gateway.ports.billing import BillingCapability
 from gateway.ports.ehr import EhrAdapter
-from gateway.ports.stores import EncounterRow, Job, JobKind, NewJob, NormalizedEncounter
+from gateway.ports.records import EncounterRow, Job, JobKind, NewJob, NormalizedEncounter, SubmissionRow
+from gateway.ports.stores import UnitOfWork
 
 MOST_SOURCE_FINDINGS = 20
 
@@ -27,42 +37,74 @@ async def normalize(pipeline: Pipeline, job: Job) -> Next:
     row = await pipeline.store.encounter(job.clinic_id, job.arguments["encounter_id"])
     if row is None:
         raise LookupError("the job names an encounter that is not stored")
-    claim = await _canonical(pipeline, job, row)
-    digest = claim_hash(claim)
-    unchanged = digest == row.content_hash
+    adapter = pipeline.connections.ehr(job.clinic_id, row.connection)
+    record = await adapter.fetch_encounter(_ref(job, row))
+    if record.withdrawn:
+        return await withdraw(pipeline, job, row)
+    bundle = _normalized(adapter, record)
+    return await _take(pipeline, job, row, partial(_claim, pipeline, job, bundle))
+
+
+def _ref(job: Job, row: EncounterRow) -> EncounterRef:
+    changed_at = job.arguments.get("changed_at")
+    return EncounterRef(row.ehr_encounter_id, "", datetime.fromisoformat(changed_at) if changed_at else None)
+
+
+def _claim(pipeline: Pipeline, job: Job, bundle: EncounterBundle, generation: int) -> ClaimBundle:
+    created = pipeline.now().isoformat(timespec="seconds")
+    return build_claim(bundle, pipeline.clinics[job.clinic_id], created=created, generation=generation)
+
+
+async def _take(pipeline: Pipeline, job: Job, row: EncounterRow, claim_of: Callable[[int], ClaimBundle]) -> Next:
+    """Store a claim that is news, and pass it on: in place of one that has not left, or as the next generation."""
+    claim = claim_of(row.generation)
+    unchanged = claim_hash(claim) == row.content_hash
     if unchanged and "force" not in job.arguments:
         return await _unchanged(pipeline, job, row, claim)
-    if not unchanged and row.claim_id and await pipeline.store.possibly_sent(job.clinic_id, row.claim_id):
-        return await _changed_after_submission(pipeline, job, row, claim)
-    normalized = NormalizedEncounter(row.id, claim, digest)
-    patient, encounter = patient_of(claim), f"Encounter/{row.id}"
+    submissions = await pipeline.store.submissions(job.clinic_id, row.id) if row.claim_id else []
+    generation = row.generation
+    if not unchanged and (sent := [s for s in submissions if s.claim_id == row.claim_id and has_left(s)]):
+        if not _correctable(pipeline, sent):
+            return await hold_changed(pipeline, job, row, claim)
+        generation += 1
+        claim = claim_of(generation)
+    digest = claim_hash(claim)
+    claim = replacing(claim, last_on_file(submissions, other_than=claim.claim["id"]))
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
-        await unit.save_normalized(normalized)
-        arguments = {"encounter_id": row.id, "claim_id": claim.claim["id"]}
-        following = await unit.finish(job, then=NewJob(JobKind.CHECK, job.ordering_key, arguments, job.trace))
-        await unit.commit(
-            pipeline.event(
-                Step.ENCOUNTER_FETCHED,
-                job,
-                source=row.connection,
-                patient=patient,
-                entities=_read_from_ehr(claim),
-            ),
-            pipeline.event(
-                Step.ENCOUNTER_NORMALIZED, job, patient=patient, entities=(encounter, f"Claim/{claim.claim['id']}")
-            ),
-        )
+        in_place = row.claim_id is not None and not unchanged and generation == row.generation
+        if not in_place or await unit.recall(row.claim_id or ""):
+            return await _save(pipeline, job, row, NormalizedEncounter(row.id, claim, digest, generation), unit)
+    return await _take(pipeline, job, row, claim_of)  # it left with a batch while we were looking
+
+
+def has_left(submission: SubmissionRow) -> bool:
+    """Whether a submission may have left the gateway, or a vendor has seen it and refused it."""
+    refused = submission.state is SubmissionState.REJECTED and submission.receipt is not None
+    return submission.on_file or submission.in_doubt or refused
+
+
+def _correctable(pipeline: Pipeline, sent: Sequence[SubmissionRow]) -> bool:
+    """Whether a next generation may go: what is in doubt must be settled first, what is on file must be replaceable."""
+    on_file = [s for s in sent if s.on_file and s.frequency is not ClaimFrequency.VOID]
+    return not any(s.in_doubt for s in sent) and all(can(pipeline, s, BillingCapability.CORRECT) for s in on_file)
+
+
+async def _save(
+    pipeline: Pipeline, job: Job, row: EncounterRow, normalized: NormalizedEncounter, unit: UnitOfWork
+) -> Next:
+    claim = normalized.bundle
+    patient, encounter = patient_of(claim), f"Encounter/{row.id}"
+    await unit.save_normalized(normalized)
+    arguments = {"encounter_id": row.id, "claim_id": claim.claim["id"]}
+    following = await unit.finish(job, then=NewJob(JobKind.CHECK, job.ordering_key, arguments, job.trace))
+    entities = (encounter, f"Claim/{claim.claim['id']}")
+    await unit.commit(
+        pipeline.event(
+            Step.ENCOUNTER_FETCHED, job, source=row.connection, patient=patient, entities=_read_from_ehr(claim)
+        ),
+        pipeline.event(Step.ENCOUNTER_NORMALIZED, job, patient=patient, entities=entities),
+    )
     return Next(following, claim)
-
-
-async def _canonical(pipeline: Pipeline, job: Job, row: EncounterRow) -> ClaimBundle:
-    adapter = pipeline.connections.ehr(job.clinic_id, row.connection)
-    changed_at = job.arguments.get("changed_at")
-    ref = EncounterRef(row.ehr_encounter_id, "", datetime.fromisoformat(changed_at) if changed_at else None)
-    record = await adapter.fetch_encounter(ref)
-    bundle = _normalized(adapter, record)
-    created = pipeline.now().isoformat(timespec="seconds")
-    return build_claim(bundle, pipeline.clinics[job.clinic_id], created=created, generation=row.generation)
 
 
 def _normalized(adapter: EhrAdapter, record: EncounterRecord) -> EncounterBundle:
@@ -75,8 +117,11 @@ def _normalized(adapter: EhrAdapter, record: EncounterRecord) -> EncounterBundle
 
 
 def claim_hash(claim: ClaimBundle) -> bytes:
-    """A hash of all that makes the claim; not of when it was built nor of the EHR's version numbers."""
-    content = [claim.claim, *(claim.resources[reference] for reference in sorted(claim.resources))]
+    """A hash of all that makes the claim; not of when it was built, nor of what it replaces, nor of EHR versions."""
+    content = [
+        {name: value for name, value in claim.claim.items() if name != "related"},
+        *(claim.resources[reference] for reference in sorted(claim.resources)),
+    ]
     return content_hash([lasting(resource) for resource in content])
 
 
@@ -98,39 +143,3 @@ async def _unchanged(pipeline: Pipeline, job: Job, row: EncounterRow, claim: Cla
             )
         )
     return DONE
-
-
-async def _changed_after_submission(pipeline: Pipeline, job: Job, row: EncounterRow, claim: ClaimBundle) -> Next:
-    before = await pipeline.store.claim_bundle(job.clinic_id, row.claim_id or "")
-    changed = changed_elements(before, claim) if before else ["Claim"]
-    findings = tuple(
-        error(
-            "changed-after-submission",
-            element,
-            "The encounter was changed in the EHR after its claim had been sent; this element differs.",
-            "Compare with the claim in the billing system and correct it there.",
-        )
-        for element in changed
-    )
-    return await hold_job(pipeline, job, "normalize", findings, code="changed-after-submission")
-
-
-def changed_elements(before: ClaimBundle, after: ClaimBundle) -> list[str]:
-    """The elements that differ between two versions of a claim: of the Claim, then of what it references."""
-    of_claim = _differing("Claim", before.claim, after.claim)
-    references = sorted(before.resources.keys() | after.resources.keys())
-    others = [
-        path
-        for reference in references
-        for path in _differing(
-            reference.split("/", maxsplit=1)[0],
-            before.resources.get(reference, {}),
-            after.resources.get(reference, {}),
-        )
-    ]
-    return list(dict.fromkeys([*of_claim, *others]))
-
-
-def _differing(root: str, before: Resource, after: Resource) -> list[str]:
-    names = dict.fromkeys([*lasting(before), *lasting(after)])
-    return [f"{root}.{name}" for name in names if before.get(name) != after.get(name)]

@@ -8,7 +8,7 @@ from gateway.canonical.audit_event import Outcome, Step
 from gateway.canonical.errors import UnsupportedOperation
 from gateway.pipeline.context import DONE, Next, Pipeline
 from gateway.pipeline.receive import arrival, new_trace
-from gateway.ports.stores import Arrival, Job
+from gateway.ports.records import Arrival, Job
 
 BATCH = 100
 UNPLANNED_SECONDS = 60.0  # polling is switched off, but notifications that name no encounter have begun it

@@ -10,7 +10,7 @@ from gateway.canonical.errors import NotificationError
 from gateway.canonical.identifiers import canonical_id
 from gateway.canonical.models import EncounterRef, NotificationRequest
 from gateway.pipeline.context import Pipeline
-from gateway.ports.stores import Arrival, JobKind, NewJob
+from gateway.ports.records import Arrival, JobKind, NewJob
 
 
 def new_trace() -> str:

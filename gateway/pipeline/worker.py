@@ -11,7 +11,7 @@ from gateway.canonical.models import ClaimBundle
 from gateway.pipeline.context import Pipeline
 from gateway.pipeline.jobs import run_job
 from gateway.ports.queue import WorkerQueue
-from gateway.ports.stores import Job
+from gateway.ports.records import Job
 
 log = logging.getLogger(__name__)
 

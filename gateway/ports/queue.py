@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.ports.stores import Job
+from gateway.ports.records import Job
 
 
 class WorkerQueue(Protocol):

@@ -2,127 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import timedelta
 from typing import Protocol
 
 from gateway.canonical.audit_event import AuditEvent
 from gateway.canonical.findings import Finding
 from gateway.canonical.models import (
     ClaimBundle,
-    EncounterRef,
+    ClaimOutcome,
+    InboundMessage,
     SubmissionReceipt,
     SubmissionState,
     VendorPayload,
 )
-
-
-class JobKind(StrEnum):
-    """The steps that the queue runs."""
-
-    NORMALIZE = "normalize"
-    CHECK = "check"
-    ROUTE = "route"
-    SUBMIT = "submit"
-    POLL = "poll"
-    SUBSCRIBE = "subscribe"
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job to put on the queue: ids and trace only, never PHI. Jobs of one `ordering_key` keep their order."""
-
-    kind: JobKind
-    ordering_key: str
-    arguments: Mapping[str, str]
-    trace: str = ""
-    priority: int = 0  # lower runs first
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job that this worker owns; `owner` fences its completion."""
-
-    clinic_id: str
-    id: int
-    kind: JobKind
-    ordering_key: str
-    arguments: Mapping[str, str]
-    trace: str
-    attempts: int
-    created_at: datetime
-    owner: int
-
-
-class EncounterState(StrEnum):
-    """Where an encounter stands."""
-
-    RECEIVED = "received"
-    NORMALIZED = "normalized"
-    READY = "ready"
-    ROUTED = "routed"
-    SUBMITTED = "submitted"
-    HELD = "held"
-
-
-@dataclass(frozen=True, slots=True)
-class EncounterRow:
-    """The store's record of an encounter; `content_hash` is of the claim's content when it was last normalized."""
-
-    clinic_id: str
-    id: str
-    connection: str
-    ehr_encounter_id: str
-    state: EncounterState
-    content_hash: bytes | None
-    generation: int
-    claim_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class SubmissionRow:
-    """One claim to one billing connection."""
-
-    clinic_id: str
-    id: str
-    encounter_id: str
-    claim_id: str
-    connection: str
-    state: SubmissionState
-    payload: VendorPayload | None
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Work that waits for a person, with all its findings at once."""
-
-    encounter_id: str
-    step: str
-    findings: tuple[Finding, ...]
-    submission_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A notice of a changed encounter, to be kept before it is acknowledged."""
-
-    connection: str
-    encounter_id: str  # canonical
-    ref: EncounterRef
-    trace: str
-
-
-@dataclass(frozen=True, slots=True)
-class NormalizedEncounter:
-    """The result of the normalize step, to be saved at once."""
-
-    encounter_id: str
-    bundle: ClaimBundle
-    content_hash: bytes
+from gateway.ports.records import (
+    Arrival,
+    BatchRow,
+    Enclose,
+    EncounterRow,
+    EncounterState,
+    Hold,
+    Job,
+    NewJob,
+    NewSubmission,
+    NormalizedEncounter,
+    SubmissionRow,
+)
 
 
 class UnitOfWork(Protocol):
@@ -146,8 +53,47 @@ class UnitOfWork(Protocol):
     async def hold(self, hold: Hold) -> None:
         """Put work on the worklist in place of the encounter's earlier open hold."""
 
-    async def create_submission(self, submission_id: str, encounter_id: str, claim_id: str, connection: str) -> None:
-        """One submission per claim and connection; a second call changes nothing."""
+    async def create_submission(self, submission: NewSubmission) -> None:
+        """One submission per claim and connection; a second call changes nothing but one that was refused."""
+
+    async def recall(self, claim_id: str) -> bool:
+        """Take a claim that waits for a batch out again; False when any submission of it may have left already."""
+
+    async def withdraw_unsent(self, encounter_id: str) -> None:
+        """Submissions of an encounter that have not left will not leave."""
+
+    async def withdraw(self, encounter_id: str) -> None:
+        """State WITHDRAWN: nothing of the encounter is on file and nothing will be sent; its hold is superseded."""
+
+    async def cancel_claim(self, claim_id: str) -> None:
+        """A new version of a Claim with status cancelled: another one has replaced or voided it at the vendor."""
+
+    async def join_batch(self, submission_id: str, payload: VendorPayload, *, wait: timedelta, most: int) -> None:
+        """State BATCHED with the payload kept, and a job that transmits: after `wait`, at once when `most` wait."""
+
+    async def start_batch(self, connection: str, submission_ids: Sequence[str], enclose: Enclose) -> BatchRow:
+        """Give the next control number, keep the bytes made with it, and set the batch and its claims to SENDING."""
+
+    async def set_batch_state(self, batch: BatchRow, state: SubmissionState, reason: str = "") -> None:
+        """Move a batch and its claims to a state that needs no receipt. QUEUED: the same bytes will be sent again."""
+
+    async def dissolve_batch(self, batch: BatchRow, state: SubmissionState, findings: Sequence[Finding]) -> None:
+        """Surely not accepted and not to be sent again: its claims go to `state`, each held with the findings."""
+
+    async def record_batch(self, batch: BatchRow, receipt: SubmissionReceipt) -> None:
+        """Store what the vendor said to a batch, for each of its claims; their encounters are submitted."""
+
+    async def finish_transmit(self, job: Job) -> bool:
+        """Complete the transmit job if nothing waits any more; False (and nothing done) when something does."""
+
+    async def keep_message(self, connection: str, message: InboundMessage, state: str, counts: tuple[int, int]) -> bool:
+        """Keep a vendor's message byte for byte, with (outcomes, unmatched ones); False when it is there already."""
+
+    async def record_outcome(self, row: SubmissionRow, outcome: ClaimOutcome, *, ask_in: timedelta | None) -> None:
+        """Store a state with its evidence, the vendor's ids, notes and ClaimResponse; `ask_in`: when to ask again."""
+
+    async def send_again(self, row: SubmissionRow, trace: str) -> None:
+        """A claim that is surely not on file, through no fault of its own: QUEUED, with a job that submits it."""
 
     async def start_sending(self, submission_id: str, payload: VendorPayload) -> None:
         """State SENDING with the exact payload kept, before anything leaves."""
@@ -195,8 +141,23 @@ class Store(Protocol):
     async def submission(self, clinic_id: str, submission_id: str) -> SubmissionRow | None:
         """One submission."""
 
-    async def possibly_sent(self, clinic_id: str, claim_id: str) -> bool:
-        """Whether any submission of the claim may have left the gateway."""
+    async def submissions(self, clinic_id: str, encounter_id: str) -> list[SubmissionRow]:
+        """All submissions of an encounter's claims, newest first, without their payloads."""
+
+    async def batch_members(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
+        """The oldest submissions that wait for a batch, with their payloads."""
+
+    async def open_batch(self, clinic_id: str, connection: str) -> BatchRow | None:
+        """The oldest batch whose fate is not known yet."""
+
+    async def submissions_of_batch(self, clinic_id: str, connection: str, control_number: int) -> list[SubmissionRow]:
+        """The claims of a batch."""
+
+    async def submissions_to_ask(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
+        """Submissions on file whose outcome the vendor shall be asked now, the longest waiting first."""
+
+    async def submissions_named(self, clinic_id: str, connection: str, outcome: ClaimOutcome) -> list[SubmissionRow]:
+        """The submissions that an outcome speaks of: by id, by account number, or all of a batch."""
 
     async def cursor(self, clinic_id: str, connection: str) -> str | None:
         """How far a connection has been polled."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-TERMINAL = frozenset({"submitted", "held"})
+TERMINAL = frozenset({"submitted", "held", "withdrawn"})
 
 
 def is_settled(row: dict[str, Any] | None, signed_at: float) -> bool:

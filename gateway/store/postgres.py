@@ -13,10 +13,10 @@ import asyncpg
 from gateway.canonical.errors import StoreError
 from gateway.canonical.findings import Finding
 from gateway.canonical.jsonio import dumps, loads
-from gateway.canonical.models import ClaimBundle, Resource, SubmissionState, VendorPayload
-from gateway.ports.stores import EncounterRow, EncounterState, NewJob, SubmissionRow
+from gateway.canonical.models import ClaimBundle, ClaimOutcome, Resource
+from gateway.ports.records import BatchRow, EncounterRow, EncounterState, NewJob, SubmissionRow
+from gateway.store.batches import PostgresUnitOfWork, batch_row, submission_row
 from gateway.store.queries import queries
-from gateway.store.unit_of_work import PostgresUnitOfWork
 
 CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
@@ -30,7 +30,7 @@ CONNECTION_LOST = (
 )
 
 _ENCOUNTERS, _RESOURCES, _SUBMISSIONS = queries("encounters"), queries("resources"), queries("submissions")
-_QUEUE, _REPORT = queries("queue"), queries("report")
+_QUEUE, _REPORT, _BATCHES = queries("queue"), queries("report"), queries("batches")
 
 CANNOT_START = (
     *CONNECTION_LOST,
@@ -121,16 +121,37 @@ class PostgresStore:
 
     async def submission(self, clinic_id: str, submission_id: str) -> SubmissionRow | None:
         """One submission with the payload that was kept."""
-        row = await self._row(_SUBMISSIONS["submission"], clinic_id, submission_id)
-        if row is None:
-            return None
-        kind, body, fields = row.pop("content_type"), row.pop("payload"), row.pop("fields")
-        payload = VendorPayload(submission_id, kind, body, loads(fields)) if body is not None else None
-        return SubmissionRow(**{**row, "state": SubmissionState(row["state"])}, payload=payload)
+        return next(iter(await self._submissions("submission", clinic_id, submission_id)), None)
 
-    async def possibly_sent(self, clinic_id: str, claim_id: str) -> bool:
-        """Whether any submission of the claim may have left the gateway."""
-        return bool(await self._value(_SUBMISSIONS["possibly_sent"], clinic_id, claim_id))
+    async def submissions(self, clinic_id: str, encounter_id: str) -> list[SubmissionRow]:
+        """All submissions of an encounter's claims, newest first."""
+        return await self._submissions("of_encounter", clinic_id, encounter_id)
+
+    async def batch_members(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
+        """The oldest submissions that wait for a batch."""
+        return await self._submissions("batch_members", clinic_id, connection, most)
+
+    async def open_batch(self, clinic_id: str, connection: str) -> BatchRow | None:
+        """The oldest batch whose fate is not known yet."""
+        row = await self._row(_BATCHES["open"], clinic_id, connection)
+        return None if row is None else batch_row(row)
+
+    async def submissions_of_batch(self, clinic_id: str, connection: str, control_number: int) -> list[SubmissionRow]:
+        """The claims of a batch."""
+        return await self._submissions("of_batch", clinic_id, connection, control_number)
+
+    async def submissions_to_ask(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
+        """Submissions whose outcome the vendor shall be asked now."""
+        return await self._submissions("to_ask", clinic_id, connection, most)
+
+    async def submissions_named(self, clinic_id: str, connection: str, outcome: ClaimOutcome) -> list[SubmissionRow]:
+        """The submissions that an outcome speaks of."""
+        number = int(outcome.control_number) if outcome.control_number.isdigit() else -1
+        names = (outcome.submission_id, outcome.account_number, number)
+        return await self._submissions("named", clinic_id, connection, *names)
+
+    async def _submissions(self, query: str, *arguments: Any) -> list[SubmissionRow]:
+        return [submission_row(row) for row in await self._rows(_SUBMISSIONS[query], *arguments)]
 
     async def cursor(self, clinic_id: str, connection: str) -> str | None:
         """How far a connection has been polled."""

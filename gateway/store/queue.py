@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import asyncpg
 
 from gateway.canonical.errors import StoreError
-from gateway.ports.stores import Job
+from gateway.ports.records import Job
 from gateway.store.postgres import CONNECTION_LOST, PostgresStore
 from gateway.store.queries import queries
 from gateway.store.unit_of_work import LEASE_SECONDS, job_from

@@ -13,7 +13,16 @@ from gateway.canonical.errors import FencingLost
 from gateway.canonical.identifiers import content_hash, lasting
 from gateway.canonical.jsonio import dumps, loads
 from gateway.canonical.models import Resource, SubmissionReceipt, SubmissionState, VendorPayload
-from gateway.ports.stores import Arrival, EncounterState, Hold, Job, JobKind, NewJob, NormalizedEncounter
+from gateway.ports.records import (
+    Arrival,
+    EncounterState,
+    Hold,
+    Job,
+    JobKind,
+    NewJob,
+    NewSubmission,
+    NormalizedEncounter,
+)
 from gateway.store.queries import queries
 
 LEASE_SECONDS = 30.0
@@ -22,8 +31,8 @@ _ENCOUNTERS, _RESOURCES, _SUBMISSIONS = queries("encounters"), queries("resource
 _QUEUE, _AUDIT = queries("queue"), queries("audit")
 
 
-class PostgresUnitOfWork:
-    """The `UnitOfWork` port over one asyncpg connection in a transaction."""
+class StepWork:
+    """What every step does in its transaction; `PostgresUnitOfWork` adds batches and outcomes."""
 
     def __init__(
         self, connection: asyncpg.Connection, transaction: Any, clinic_id: str, *, on_stop: Callable[[str], None]
@@ -64,14 +73,18 @@ class PostgresUnitOfWork:
         """Store changed resources, what the claim refers to, and the encounter's state."""
         claim = normalized.bundle.claim
         resources: list[Resource] = [claim, *normalized.bundle.resources.values()]
+        types, ids = await self.save_resources(resources)
+        await self._execute(_RESOURCES["refer"], claim["id"], types, ids)
+        await self._execute(_ENCOUNTERS["supersede_holds"], normalized.encounter_id)
+        values = (normalized.encounter_id, normalized.content_hash, claim["id"], normalized.generation)
+        await self._execute(_ENCOUNTERS["save_normalized"], *values)
+
+    async def save_resources(self, resources: Sequence[Resource]) -> tuple[list[str], list[str]]:
+        """Store those that changed as new versions; returns all their types and ids."""
         types, ids = [r["resourceType"] for r in resources], [r["id"] for r in resources]
         contents, hashes = [dumps(r) for r in resources], [content_hash(lasting(r)) for r in resources]
         await self._execute(_RESOURCES["save"], types, ids, contents, hashes)
-        await self._execute(_RESOURCES["refer"], claim["id"], types, ids)
-        await self._execute(_ENCOUNTERS["supersede_holds"], normalized.encounter_id)
-        await self._execute(
-            _ENCOUNTERS["save_normalized"], normalized.encounter_id, normalized.content_hash, claim["id"]
-        )
+        return types, ids
 
     async def set_encounter_state(self, encounter_id: str, state: EncounterState) -> None:
         """Move an encounter on."""
@@ -84,15 +97,37 @@ class PostgresUnitOfWork:
         await self._execute(_ENCOUNTERS["hold"], hold.encounter_id, hold.submission_id, hold.step, findings)
         await self.set_encounter_state(hold.encounter_id, EncounterState.HELD)
 
-    async def create_submission(self, submission_id: str, encounter_id: str, claim_id: str, connection: str) -> None:
+    async def create_submission(self, submission: NewSubmission) -> None:
         """One submission per claim and connection."""
-        await self._execute(_SUBMISSIONS["create"], submission_id, encounter_id, claim_id, connection)
+        to = (submission.id, submission.encounter_id, submission.claim_id, submission.connection)
+        kind = (submission.patient, submission.account_number, submission.frequency.value, submission.prior_id)
+        await self._execute(_SUBMISSIONS["create"], *to, *kind)
+
+    async def recall(self, claim_id: str) -> bool:
+        """Take a claim out of the waiting room; whether it surely has not left."""
+        return not await self._value(_SUBMISSIONS["recall"], claim_id)
+
+    async def withdraw_unsent(self, encounter_id: str) -> None:
+        """Submissions of an encounter that have not left will not leave."""
+        await self._execute(_SUBMISSIONS["withdraw"], encounter_id)
+
+    async def withdraw(self, encounter_id: str) -> None:
+        """The encounter is done with: nothing of it is on file, and nothing will be sent."""
+        await self.withdraw_unsent(encounter_id)
+        await self._execute(_ENCOUNTERS["supersede_holds"], encounter_id)
+        await self._execute(_ENCOUNTERS["withdraw"], encounter_id)
+
+    async def cancel_claim(self, claim_id: str) -> None:
+        """The replaced, voided or withdrawn Claim gets a version with status cancelled."""
+        content = await self._value(_RESOURCES["resource"], "Claim", claim_id)
+        if content is not None:
+            await self.save_resources([{**loads(content), "status": "cancelled"}])
 
     async def start_sending(self, submission_id: str, payload: VendorPayload) -> None:
         """State SENDING with the exact payload kept."""
         fields = dumps(dict(payload.fields))
         arguments = (submission_id, payload.content_type, payload.body, fields)
-        if await self._connection.fetchval(_SUBMISSIONS["start_sending"], self._clinic, *arguments) is None:
+        if await self._value(_SUBMISSIONS["start_sending"], *arguments) is None:
             raise FencingLost(f"submission {submission_id} is not waiting to be sent")
 
     async def set_submission_state(self, submission_id: str, state: SubmissionState, reason: str = "") -> None:
@@ -142,6 +177,9 @@ class PostgresUnitOfWork:
 
     async def _execute(self, statement: str, *arguments: Any) -> None:
         await self._connection.execute(statement, self._clinic, *arguments)
+
+    async def _value(self, statement: str, *arguments: Any) -> Any:
+        return await self._connection.fetchval(statement, self._clinic, *arguments)
 
     async def _fenced(self, job: Job, statement: str, *arguments: Any) -> Any:
         row = await self._connection.fetchrow(statement, job.clinic_id, job.id, job.owner, *arguments)

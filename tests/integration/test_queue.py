@@ -12,7 +12,7 @@ import pytest
 from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.errors import FencingLost
 from gateway.canonical.models import EncounterRef
-from gateway.ports.stores import Arrival, Job, JobKind, NewJob
+from gateway.ports.records import Arrival, Job, JobKind, NewJob
 from gateway.store.postgres import PostgresStore
 from gateway.store.queue import WorkerSession
 from gateway.store.shared import PostgresPacer

@@ -12,7 +12,7 @@ import pytest
 from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.errors import FencingLost, StoreError
 from gateway.canonical.models import EncounterRef, SubmissionState, VendorPayload
-from gateway.ports.stores import Arrival
+from gateway.ports.records import Arrival
 from gateway.store.postgres import PostgresStore
 from gateway.store.queue import WorkerSession
 from gateway.store.unit_of_work import LEASE_SECONDS

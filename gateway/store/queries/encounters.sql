@@ -38,9 +38,14 @@ from encounter where clinic_id = $1 and id = $2;
 -- name: set_state
 update encounter set state = $3, updated_at = clock_timestamp() where clinic_id = $1 and id = $2;
 
+-- name: withdraw
+-- Without its hash: signed off again, even the same content is news.
+update encounter set state = 'withdrawn', content_hash = null, updated_at = clock_timestamp()
+where clinic_id = $1 and id = $2;
+
 -- name: save_normalized
 update encounter
-set state = 'normalized', content_hash = $3, claim_id = $4, updated_at = clock_timestamp()
+set state = 'normalized', content_hash = $3, claim_id = $4, generation = $5, updated_at = clock_timestamp()
 where clinic_id = $1 and id = $2;
 
 -- name: cursor

@@ -35,3 +35,6 @@ from claim_reference c
 join resource_version v
   on v.clinic_id = c.clinic_id and v.resource_type = c.resource_type and v.id = c.id and v.version_id = c.version_id
 where c.clinic_id = $1 and c.claim_id = $2;
+
+-- name: resource
+select content from resource where clinic_id = $1 and resource_type = $2 and id = $3;

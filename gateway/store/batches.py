@@ -1,0 +1,170 @@
+"""The whole unit of work: what `StepWork` does, and batches, vendors' messages, and what became of claims."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from gateway.canonical.errors import FencingLost
+from gateway.canonical.findings import Finding
+from gateway.canonical.jsonio import dumps, loads
+from gateway.canonical.models import (
+    ClaimFrequency,
+    ClaimOutcome,
+    Evidence,
+    InboundMessage,
+    SubmissionReceipt,
+    SubmissionState,
+    VendorPayload,
+)
+from gateway.ports.records import (
+    BatchRow,
+    Enclose,
+    EncounterState,
+    Hold,
+    Job,
+    JobKind,
+    SubmissionRow,
+    transmit_key,
+)
+from gateway.store.queries import queries
+from gateway.store.unit_of_work import StepWork
+
+_BATCHES, _SUBMISSIONS, _RESOURCES = queries("batches"), queries("submissions"), queries("resources")
+_ENCOUNTERS = queries("encounters")
+_MEMBER_STATES = {SubmissionState.QUEUED: SubmissionState.BATCHED}  # made, and not at the vendor
+
+
+class PostgresUnitOfWork(StepWork):
+    """The `UnitOfWork` port over one asyncpg connection in a transaction."""
+
+    async def join_batch(self, submission_id: str, payload: VendorPayload, *, wait: timedelta, most: int) -> None:
+        """State BATCHED, and a job that transmits."""
+        values = (submission_id, payload.content_type, payload.body, dumps(dict(payload.fields)))
+        connection = await self._value(_BATCHES["join"], *values)
+        if connection is None:
+            raise FencingLost(f"submission {submission_id} does not wait to be sent")
+        await self._ensure_transmit(connection, wait)
+        if wait and await self._value(_BATCHES["waiting"], connection) >= most:
+            await self._execute(queries("queue")["run_soon"], transmit_key(connection))
+
+    async def _ensure_transmit(self, connection: str, wait: timedelta) -> None:
+        """Under the key's lock, so that a job which is about to find nothing waiting cannot end beside this."""
+        key = transmit_key(connection)
+        await self._execute(_ENCOUNTERS["lock_keys"], [key])
+        arguments = dumps({"connection": connection}).decode()
+        await self._execute(_BATCHES["put_later"], JobKind.TRANSMIT.value, key, arguments, "", wait)
+
+    async def finish_transmit(self, job: Job) -> bool:
+        """Complete the transmit job unless something waits."""
+        connection = job.arguments["connection"]
+        await self._execute(_ENCOUNTERS["lock_keys"], [transmit_key(connection)])
+        if await self._value(_BATCHES["something_waits"], connection):
+            return False
+        await self.finish(job)
+        return True
+
+    async def start_batch(self, connection: str, submission_ids: Sequence[str], enclose: Enclose) -> BatchRow:
+        """Number, bytes and members in one transaction: a number is used exactly when its bytes are kept."""
+        number = await self._value(_BATCHES["next_number"], connection)
+        payload = enclose(number)
+        values = (connection, number, payload.content_type, payload.body, dumps(dict(payload.fields)))
+        created_at = await self._value(_BATCHES["insert"], *values)
+        taken = await self._value(_BATCHES["take_members"], connection, number, list(submission_ids))
+        if taken != len(submission_ids):
+            raise FencingLost("a claim of the batch was taken back meanwhile")
+        return BatchRow(connection, number, SubmissionState.SENDING, payload, created_at)
+
+    async def set_batch_state(self, batch: BatchRow, state: SubmissionState, reason: str = "") -> None:
+        """Move a batch, and its claims with it."""
+        where = (batch.connection, batch.control_number)
+        await self._execute(_BATCHES["set_state"], *where, state.value, reason)
+        await self._execute(_BATCHES["set_members"], *where, _MEMBER_STATES.get(state, state).value, reason)
+
+    async def dissolve_batch(self, batch: BatchRow, state: SubmissionState, findings: Sequence[Finding]) -> None:
+        """Hold each claim of a batch that was not accepted."""
+        where = (batch.connection, batch.control_number)
+        await self._execute(_BATCHES["set_state"], *where, SubmissionState.REJECTED.value, "")
+        for row in await self._connection.fetch(_BATCHES["dissolve_members"], self._clinic, *where, state.value):
+            await self.hold(Hold(row["encounter_id"], "submit", tuple(findings), row["id"]))
+
+    async def record_batch(self, batch: BatchRow, receipt: SubmissionReceipt) -> None:
+        """The receipt of a batch is each claim's."""
+        where, evidence = (batch.connection, batch.control_number), receipt.evidence
+        await self._execute(_BATCHES["set_state"], *where, SubmissionState.SENT.value, "")
+        values = (evidence.state.value, evidence.reference, dumps(dict(receipt.vendor_ids)), receipt.calls)
+        await self._execute(_BATCHES["record_members"], *where, *values)
+
+    async def keep_message(self, connection: str, message: InboundMessage, state: str, counts: tuple[int, int]) -> bool:
+        """Keep a message once, by its digest."""
+        digest = hashlib.sha256(message.content).digest()
+        name = message.name.replace("\0", "")
+        return bool(
+            await self._value(_BATCHES["keep_message"], connection, digest, name, message.content, state, *counts)
+        )
+
+    async def record_outcome(self, row: SubmissionRow, outcome: ClaimOutcome, *, ask_in: timedelta | None) -> None:
+        """Store what a vendor said later."""
+        known = row.receipt.vendor_ids if row.receipt else {}
+        await self._execute(
+            _SUBMISSIONS["record_outcome"],
+            row.id,
+            row.state.value,
+            outcome.evidence.state.value,
+            outcome.evidence.reference,
+            dumps({**known, **outcome.vendor_ids}),
+            dumps([finding.as_json() for finding in outcome.findings]) if outcome.findings else None,
+            ask_in,
+            outcome.findings[0].edit if outcome.findings else "",
+        )
+        if outcome.claim_response is not None:
+            await self.save_resources([outcome.claim_response])
+
+    async def send_again(self, row: SubmissionRow, trace: str) -> None:
+        """Back to QUEUED, with a job of its own: one that waits for the encounter may find nothing changed."""
+        await self._execute(_SUBMISSIONS["send_again"], row.id)
+        await self._execute(_ENCOUNTERS["lock_keys"], [row.encounter_id])
+        ids = {"encounter_id": row.encounter_id, "claim_id": row.claim_id, "submission_id": row.id}
+        await self._execute(_BATCHES["put"], JobKind.SUBMIT.value, row.encounter_id, dumps(ids).decode(), trace)
+        await self.set_encounter_state(row.encounter_id, EncounterState.ROUTED)
+
+
+_SAME = (
+    *("clinic_id", "id", "encounter_id", "claim_id", "connection", "updated_at"),
+    *("patient", "prior_id", "batch_number", "sent_at"),
+)
+
+
+def submission_row(record: Mapping[str, Any]) -> SubmissionRow:
+    """A `SubmissionRow` from a row of the view `submission_record`."""
+    state = SubmissionState(record["state"])
+    return SubmissionRow(
+        **{name: record[name] for name in _SAME},
+        state=state,
+        payload=_payload(record),
+        frequency=ClaimFrequency(record["frequency"]),
+        receipt=_receipt(record, state),
+    )
+
+
+def _payload(record: Mapping[str, Any]) -> VendorPayload | None:
+    if record["payload"] is None:
+        return None
+    return VendorPayload(record["id"], record["content_type"], record["payload"], loads(record["fields"]))
+
+
+def _receipt(record: Mapping[str, Any], state: SubmissionState) -> SubmissionReceipt | None:
+    if record["evidence"] is None:
+        return None
+    evidence = Evidence(state, record["evidence"], record["confirmed_at"])
+    return SubmissionReceipt(record["id"], evidence, loads(record["vendor_ids"] or b"{}"), record["calls"])
+
+
+def batch_row(record: Mapping[str, Any]) -> BatchRow:
+    """A `BatchRow` from a row of `batch`."""
+    number = record["control_number"]
+    fields = loads(record["fields"])
+    payload = VendorPayload(f"{number:09d}", record["content_type"], record["payload"], fields)
+    return BatchRow(record["connection"], number, SubmissionState(record["state"]), payload, record["created_at"])
