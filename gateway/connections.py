@@ -35,7 +35,7 @@ class BillingLink:
     info: BillingAdapterInfo
     adapter: BillingAdapter
     settle_seconds: float
-    outcome_seconds: float
+    outcome_seconds: float = DEFAULT_OUTCOME_SECONDS
 
 
 class OpenConnections:

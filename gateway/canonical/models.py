@@ -50,6 +50,10 @@ class Notification:
     poll: bool = False
 
 
+WITHDRAWN = "entered-in-error"
+"""The Encounter.status of a visit that should never have been there."""
+
+
 @dataclass(frozen=True, slots=True)
 class EncounterRecord:
     """Everything that was fetched for one encounter, as the EHR gave it, in the order of arrival."""
@@ -63,7 +67,7 @@ class EncounterRecord:
     @property
     def withdrawn(self) -> bool:
         """Whether the EHR says that the encounter should never have been there: its claim must be voided."""
-        return self.encounter.get("status") == "entered-in-error"
+        return bool(self.encounter.get("status") == WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from gateway.canonical.models import WITHDRAWN
 from gateway.kit.smart_key import is_safe_url
 
 BACKEND_SCOPES = (
@@ -93,8 +94,8 @@ class SmartSettings(BaseModel):
 
     @property
     def followed(self) -> dict[str, str]:
-        """The search parameters that select the encounters to follow."""
-        return {} if self.follow_unsigned else {"status": ",".join(self.signed_statuses)}
+        """The search parameters that select the encounters to follow: signed ones, and those taken back again."""
+        return {} if self.follow_unsigned else {"status": ",".join((*self.signed_statuses, WITHDRAWN))}
 
     @field_validator("base_url")
     @classmethod

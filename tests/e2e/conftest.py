@@ -30,7 +30,7 @@ from gateway.kit.contract_support import Simulator, simulator_running
 from gateway.kit.simulator import SandboxConnection, SimulatorOptions
 from gateway.pipeline.receive import new_trace, poll_key
 from gateway.ports.context import utc_now
-from gateway.ports.stores import JobKind, NewJob
+from gateway.ports.records import JobKind, NewJob
 from gateway.sandbox.clinic_day import ClinicDay, generate
 from gateway.sandbox.report import is_settled
 from gateway.settings import LoadedSettings, load_settings

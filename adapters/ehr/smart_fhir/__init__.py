@@ -1,5 +1,6 @@
 """Any EHR with SMART Backend Services and US Core: Medplum, HAPI, and the vendors that conform."""
 
+from adapters.ehr.smart_fhir import mapping
 from adapters.ehr.smart_fhir.adapter import GenericSmartFhir
 from adapters.ehr.smart_fhir.settings import SmartFhirSettings
 from gateway.ports.ehr import EhrAdapterInfo, EhrCapability
@@ -12,4 +13,5 @@ ADAPTER = EhrAdapterInfo(
     capabilities=frozenset({EhrCapability.NOTIFY, EhrCapability.POLL, EhrCapability.SUBSCRIBE}),
     open=GenericSmartFhir,
     simulator="adapters.ehr.smart_fhir.simulator",
+    rows=mapping.TABLES,
 )

@@ -6,10 +6,12 @@ Source: vendors generic_smart_fhir sections 7 and 9.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.canonical import codes
 from gateway.kit.ehr_rows import US_CORE, ResourceMap
+from gateway.kit.ehr_tables import resource_tables
+from gateway.kit.mapping import Row
 
 RESOURCE_MAPS: Mapping[str, ResourceMap] = US_CORE
 
@@ -25,3 +27,6 @@ CODE_SYSTEM_ALIASES: Mapping[str, str] = {
 
 CHARGE_SOURCES = ("claim", "charge_item", "procedure")
 """Where charges are looked for: the first one that the EHR fills is the whole truth."""
+
+TABLES: Mapping[str, Sequence[Row]] = resource_tables(RESOURCE_MAPS)
+"""What the mapping document prints of this adapter."""

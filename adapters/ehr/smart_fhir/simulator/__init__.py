@@ -227,6 +227,7 @@ class SmartFhirSimulator:
         commands: dict[str, Callable[[], dict[str, Any]]] = {
             "sign": lambda: {"signed": self.signoff.sign(body)},
             "amend": lambda: self.signoff.amend(body["encounter_id"]),
+            "withdraw": lambda: self.signoff.withdraw(body["encounter_id"]),
             "duplicate": lambda: self.signoff.duplicate(body["encounter_id"]),
             "faults": lambda: self._set_faults(body),
             "expire_tokens": lambda: {"expired": self.tokens.expire_all()},

@@ -57,6 +57,14 @@ class SignOff:
         line = f"{changed['resourceType']}/{changed['id']}" if changed else None
         return {"encounter_id": encounter_id, "signed_at": signing.signed_at, "changed": line}
 
+    def withdraw(self, encounter_id: str) -> dict[str, Any]:
+        """Mark an encounter as entered in error, and announce it."""
+        encounter = self._known(encounter_id)
+        self._unsigned.pop(encounter_id, None)
+        self.store.put({**encounter.resource, "status": "entered-in-error"})
+        signing = self._sign(encounter_id)
+        return {"encounter_id": encounter_id, "signed_at": signing.signed_at}
+
     def duplicate(self, encounter_id: str) -> dict[str, Any]:
         """Send the notification of the last signing again."""
         repeated = self.subscriptions.repeat(self._known(encounter_id).id)

@@ -184,7 +184,7 @@ class TestSubscribe:
         )
         asked = subscription_for(chosen, "https://gw.example.test/hook")
         assert [i.path for i in fhirkit.validate(jsonio.dumps(asked)) if i.severity == "error"] == []
-        assert asked["criteria"] == (topic or "Encounter?status=finished")
+        assert asked["criteria"] == (topic or "Encounter?status=finished,entered-in-error")
         assert asked["channel"]["header"] == ["Authorization: Bearer s3cr3t"]
 
     async def test_an_equal_subscription_is_reused(self, ehr: Any, simulator: Simulator) -> None:

@@ -59,3 +59,11 @@ async def test_reset_starts_anew(sandbox: Any, practice: Any) -> None:
         assert (await sim.get("Encounter/e1")).status_code == 401
         await sim.control("reset")
         assert (await sim.ledger())["encounters"] == {"total": 5, "unsigned": 5}
+
+
+async def test_withdrawing_marks_the_encounter_as_entered_in_error(sandbox: Any, practice: Any) -> None:
+    async with sandbox(practice(2)) as sim:
+        await sim.control("withdraw", encounter_id="e0")
+        assert (await sim.get("Encounter/e0")).json()["status"] == "entered-in-error"
+        assert [row["encounter_id"] for row in (await sim.ledger())["signed"]] == ["e0"]
+        assert [row["encounter_id"] for row in (await sim.control("sign", all=True))["signed"]] == ["e1"]
