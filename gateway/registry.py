@@ -30,7 +30,6 @@ def load_adapter(group: str, name: str, where: str) -> Any:
 def _loaded(point: EntryPoint, where: str) -> Any:
     try:
         return point.load()
-    except ImportError as problem:
-        raise ConfigurationError(
-            where, f"the adapter {point.name} cannot be imported ({problem.name or 'import error'}).", "Reinstall it."
-        ) from None
+    except (ImportError, AttributeError) as problem:
+        what = f"the adapter {point.name} cannot be imported ({problem.name or 'import error'})."
+        raise ConfigurationError(where, what, "Reinstall it, or correct its entry point.") from None
