@@ -12,7 +12,14 @@ from datetime import timedelta
 
 from gateway.canonical.audit_event import AuditEvent, Outcome, Step
 from gateway.canonical.errors import AdapterError, Retry, UnexpectedResponse
-from gateway.canonical.models import ClaimOutcome, Evidence, InboundMessage, SubmissionReceipt, SubmissionState
+from gateway.canonical.models import (
+    ClaimFrequency,
+    ClaimOutcome,
+    Evidence,
+    InboundMessage,
+    SubmissionReceipt,
+    SubmissionState,
+)
 from gateway.pipeline.context import DONE, Next, Pipeline
 from gateway.pipeline.submit import done_state
 from gateway.ports.billing import BillingAdapter, BillingCapability
@@ -130,7 +137,8 @@ async def _apply(
     if row.state in _FINAL or row.state not in (*_LADDER, SubmissionState.UNCERTAIN):
         return False
     judged = _judged(row, outcome)
-    settled = judged.evidence.state in _FINAL
+    voided = row.frequency is ClaimFrequency.VOID and judged.evidence.state is SubmissionState.ACCEPTED
+    settled = voided or judged.evidence.state in _FINAL
     await unit.record_outcome(row, judged, ask_in=None if settled else ask_in)
     if said is SubmissionState.REJECTED and await _is_current(pipeline, row):
         await unit.hold(Hold(row.encounter_id, "reconcile", outcome.findings, row.id))

@@ -193,6 +193,7 @@ async def _result(demo: Demo) -> dict[str, Any]:
         holds=await demo.store.open_holds(CLINIC_ID),
         ehr_calls=sum(ehr["calls"].values()),
         billing_calls=sum(billing["calls"].values()),
+        dropped=sum(billing.get("faults", {}).values()),
         audit_events=(await demo.store.report("audit_count", CLINIC_ID))[0]["count"],
     )
     return {

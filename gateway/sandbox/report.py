@@ -33,6 +33,7 @@ class Ledgers:
     ehr_calls: int
     billing_calls: int
     audit_events: int
+    dropped: int = 0
 
 
 def report(ledgers: Ledgers) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def report(ledgers: Ledgers) -> dict[str, Any]:
         "latency_ms": _percentiles([_latency(signed[e], by_ehr_id[e]) for e in submitted]),
         "audit_events": ledgers.audit_events,
         "billing_claims": len(ledgers.claims),
+        "dropped": ledgers.dropped,
         "calls_per_encounter": {
             "ehr": round(ledgers.ehr_calls / count, 2) if count else 0,
             "billing": round(ledgers.billing_calls / len(submitted), 2) if submitted else 0,

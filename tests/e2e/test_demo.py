@@ -15,6 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.ports.billing import BillingCapability
+from gateway.registry import BILLING_GROUP, adapter_names, load_adapter
+
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {
     "encounters",
@@ -116,6 +119,55 @@ def test_kill_9_of_the_gateway_in_the_middle_loses_and_doubles_nothing(
     assert (result["encounters"], result["lost"], result["duplicates"]) == (60, 0, 0)
     assert result["gateway_restarts"] >= 1
     assert result["submitted"] + result["held"] == 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("billing", adapter_names(BILLING_GROUP))
+def test_each_billing_system_loses_and_doubles_nothing_when_answers_are_lost(
+    demo: Callable[..., Any], tmp_path: Path, billing: str
+) -> None:
+    """A fifth of the answers break off after the claim was saved."""
+    result = result_of(demo("--billing", billing, "--encounters", "25", "--rate", "25", "--drop", "0.2"))
+    assert (result["encounters"], result["lost"], result["duplicates"]) == (25, 0, 0)
+    assert result["submitted"] + result["held"] == 25
+    assert result["billing_claims"] == result["submitted"] >= 20
+    assert result["dropped"] > 0
+    assert processes_in(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("billing", adapter_names(BILLING_GROUP))
+def test_a_changed_and_a_withdrawn_encounter_reach_each_billing_system_or_a_person(
+    demo: Callable[..., Any], tmp_path: Path, billing: str
+) -> None:
+    """What was signed again is replaced, what was entered in error is voided; or a person is told."""
+    running = demo("--billing", billing, "--encounters", "6", "--keep")
+    told = wait_until(lambda: kept(tmp_path))
+    ehr, environment = told["urls"]["ehr"], {**os.environ, **told["credentials"]}
+    sent = sorted({row["ehr_encounter_id"] for row in _encounters(told, environment) if row["state"] == "submitted"})
+    changed, withdrawn = sent[:2]
+    httpx.post(f"{ehr}/_sim/amend", json={"encounter_id": changed}).raise_for_status()
+    httpx.post(f"{ehr}/_sim/withdraw", json={"encounter_id": withdrawn}).raise_for_status()
+    can = load_adapter(BILLING_GROUP, billing, "").capabilities
+
+    def followed() -> bool:
+        found: dict[str, set[str]] = {}
+        for row in _encounters(told, environment):
+            found.setdefault(row["ehr_encounter_id"], set()).add(f"{row['state']} {row['frequency']}")
+        replaced = "submitted 7" if BillingCapability.CORRECT in can else "held 1"
+        voided = "withdrawn 8" if BillingCapability.VOID in can else "held 1"
+        return {replaced} == found[changed] and {voided} == found[withdrawn]
+
+    wait_until(followed)
+    os.killpg(running.pid, signal.SIGINT)
+    result_of(running)
+
+
+def _encounters(told: dict[str, Any], environment: dict[str, str]) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "gateway", "status", "--config", told["configuration"], "--encounters", "--json"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return list(json.loads(ended.stdout)["demo-clinic"]["encounters"])
 
 
 def _signed(tmp_path: Path) -> int:

@@ -13,15 +13,22 @@ ADAPTER = BillingAdapterInfo(
     docs="https://helpme.tebra.com/Tebra_PM/12_API_and_Integration",
     settings=KareoTebraSettings,
     capabilities=frozenset(
-        {BillingCapability.FIND_SUBMISSION, BillingCapability.POLL_OUTCOME, BillingCapability.SECONDARY_PAYER}
+        {
+            BillingCapability.FIND_SUBMISSION,
+            BillingCapability.POLL_OUTCOME,
+            BillingCapability.SECONDARY_PAYER,
+            BillingCapability.VOID,
+        }
     ),
     open=KareoTebra,
     simulator="adapters.billing.kareo_tebra.simulator",
     settle_seconds=120.0,
-    carried=rows.CARRIED,
+    carried={**rows.CARRIED, "Claim.related": "EncounterUpdateStatus of the claim on file (a void; no replacement)"},
     rows={
         "Encounter": rows.ENCOUNTER_ROWS,
         "Service line": rows.LINE_ROWS,
+        "Case": rows.CASE_ROWS,
+        "Case of an auto accident": rows.AUTO_ACCIDENT_ROWS,
         "Patient": rows.PATIENT_ROWS,
         "Insurance policy": rows.POLICY_ROWS,
         "Insured": rows.SUBSCRIBER_ROWS,

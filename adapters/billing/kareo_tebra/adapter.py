@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from adapters.billing.kareo_tebra import errors, operations, replies, requests
+from adapters.billing.kareo_tebra import errors, operations, replies, requests, voids
 from adapters.billing.kareo_tebra.directory import Directory, PracticeDirectory
 from adapters.billing.kareo_tebra.errors import VENDOR
-from adapters.billing.kareo_tebra.outcomes import standing
+from adapters.billing.kareo_tebra.outcomes import Standing, standing
 from adapters.billing.kareo_tebra.patients import Patients
 from adapters.billing.kareo_tebra.payload import build
 from adapters.billing.kareo_tebra.requests import ResolvedIds
@@ -22,7 +22,6 @@ from gateway.canonical.errors import (
     AdapterError,
     ClaimRejected,
     CredentialsRejected,
-    ErrorCode,
     PermissionMissing,
 )
 from gateway.canonical.models import (
@@ -55,13 +54,19 @@ class KareoTebra(BillingBase):
 
     def build(self, claim: ClaimBundle, submission_id: str, prior: SubmissionReceipt | None = None) -> VendorPayload:
         """See `payload.build`."""
-        return build(claim, submission_id, self._settings, self._context.clinic.timezone)
+        return build(claim, submission_id, self._settings, self._context.clinic.timezone, prior)
 
     async def submit(self, payload: VendorPayload) -> SubmissionReceipt:
-        """Resolve ids, then one CreateEncounter: the only call whose loss leaves the outcome unknown."""
+        """Resolve ids, then one CreateEncounter: the only call whose loss leaves the outcome unknown.
+
+        A void is UpdateEncounterStatus instead, of an encounter that is not approved yet; see `voids`.
+        """
         document = jsonio.loads(payload.body)
-        reference = payload.fields["patient"]
         session = Session(self._service)
+        if "void" in document:
+            await voids.set_aside(session, self._settings.practice_name, document["void"]["EncounterIDs"])
+            return self._void_receipt(payload.submission_id, document["void"]["EncounterIDs"], session.calls)
+        reference = payload.fields["patient"]
         ids, (patient_id, case_id) = await self._resolve(session, reference, document)
         contract = requests.create_encounter(document, ids, patient_id, case_id)
         try:
@@ -75,8 +80,14 @@ class KareoTebra(BillingBase):
         return self._receipt(payload.submission_id, vendor_ids, session.calls)
 
     async def find_submission(self, submission_id: str, payload: VendorPayload) -> SubmissionReceipt | None:
-        """Look for the encounter by BatchNumber; of several the oldest counts and the others are named."""
-        encounter = jsonio.loads(payload.body)["encounter"]
+        """Look for the encounter by BatchNumber; of several the oldest counts and the others are named.
+
+        A void is there when its encounters are out of billing.
+        """
+        document = jsonio.loads(payload.body)
+        if "void" in document:
+            return await self._find_void(submission_id, document["void"]["EncounterIDs"])
+        encounter = document["encounter"]
         first = date.fromisoformat(encounter["ServiceStartDate"][:10])
         last = date.fromisoformat(encounter.get("ServiceEndDate", encounter["ServiceStartDate"])[:10])
         session = Session(self._service)
@@ -87,15 +98,13 @@ class KareoTebra(BillingBase):
     async def fetch_outcome(self, receipt: SubmissionReceipt) -> ClaimOutcome:
         """Ask for the encounter (its status and dates), then for its charges."""
         session = Session(self._service)
+        if voids.VOIDED in receipt.vendor_ids:
+            voided = receipt.vendor_ids[voids.VOIDED].split(",")
+            return self._outcome(receipt, await voids.standing(session, self._settings.practice_name, voided))
         encounter_id = receipt.vendor_ids["EncounterID"]
-        details = requests.encounter_details(encounter_id, self._settings.practice_name)
-        encounter = replies.encounter_row(await session.call(operations.GET_ENCOUNTER_DETAILS, details))
-        if encounter is None:
-            text = "Tebra no longer has the encounter"
-            raise ClaimRejected(VENDOR, operations.GET_ENCOUNTER_DETAILS, text, code=ErrorCode.NOT_FOUND)
+        encounter = await voids.read_encounter(session, self._settings.practice_name, encounter_id)
         charges = await self._charges(session, receipt.submission_id, encounter)
-        found = standing(encounter, charges)
-        return ClaimOutcome(receipt.submission_id, self._evidence(found.state, found.reference), found.findings)
+        return self._outcome(receipt, standing(encounter, charges))
 
     def scrub(self, text: str) -> str:
         """See `scrubbing.scrubbed`."""
@@ -140,6 +149,20 @@ class KareoTebra(BillingBase):
         last = replies.day_of(encounter.get("ServiceEndDate", "")) or first
         result = await session.call(operations.GET_CHARGES, requests.charges(submission_id, first, last))
         return [row for row in replies.charge_rows(result) if row["EncounterID"] == encounter["EncounterID"]]
+
+    async def _find_void(self, submission_id: str, encounter_ids: Sequence[str]) -> SubmissionReceipt | None:
+        session = Session(self._service)
+        found = await voids.standing(session, self._settings.practice_name, encounter_ids)
+        done = found.state is SubmissionState.ACCEPTED
+        return self._void_receipt(submission_id, encounter_ids, session.calls) if done else None
+
+    def _outcome(self, receipt: SubmissionReceipt, found: Standing) -> ClaimOutcome:
+        return ClaimOutcome(receipt.submission_id, self._evidence(found.state, found.reference), found.findings)
+
+    def _void_receipt(self, submission_id: str, encounter_ids: Sequence[str], calls: int) -> SubmissionReceipt:
+        listed = ",".join(encounter_ids)
+        evidence = self._evidence(SubmissionState.RECEIVED, f"EncounterID {listed} Rejected")
+        return SubmissionReceipt(submission_id, evidence, {voids.VOIDED: listed}, calls)
 
     def _receipt(self, submission_id: str, vendor_ids: dict[str, str], calls: int) -> SubmissionReceipt:
         reference = f"EncounterID {vendor_ids['EncounterID']}"

@@ -8,13 +8,12 @@ from typing import Any
 
 from adapters.billing.kareo_tebra import operations, replies, requests
 from adapters.billing.kareo_tebra.cache import TimedCache
-from adapters.billing.kareo_tebra.errors import VENDOR
+from adapters.billing.kareo_tebra.errors import VENDOR, refused
 from adapters.billing.kareo_tebra.requests import ResolvedIds
 from adapters.billing.kareo_tebra.service import Session
 from adapters.billing.kareo_tebra.settings import KareoTebraSettings
 from adapters.billing.kareo_tebra.tasks import side_by_side
 from gateway.canonical.errors import ClaimRejected, ErrorCode, PermissionMissing
-from gateway.canonical.findings import error
 
 LIFETIME_SECONDS = 3600.0
 RECHECK_SECONDS = 30.0  # an older directory is read again before a claim is refused because of it
@@ -136,8 +135,3 @@ def _location_id(directory: Directory, wanted: Mapping[str, str]) -> str:
         "Tebra has no single service location with this NPI, name or place of service in the practice",
         "Add the location in Tebra, or complete its NPI there, then send the claim again.",
     )
-
-
-def refused(operation: str, code: ErrorCode, expression: str, message: str, fix: str) -> ClaimRejected:
-    """A refusal that the adapter itself finds before anything is sent."""
-    return ClaimRejected(VENDOR, operation, message, code=code, findings=(error(code.value, expression, message, fix),))

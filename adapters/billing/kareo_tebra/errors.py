@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from adapters.billing.kareo_tebra.operations import CREATE_ENCOUNTER, CREATE_PATIENT
+from adapters.billing.kareo_tebra.operations import CLAIM_WRITES, WRITES
 from gateway.canonical.errors import (
     AdapterError,
     ClaimRejected,
@@ -18,6 +18,7 @@ from gateway.canonical.errors import (
     UnexpectedResponse,
     VendorUnavailable,
 )
+from gateway.canonical.findings import error
 
 VENDOR = "kareo_tebra"
 
@@ -169,23 +170,23 @@ UNKNOWN_REFUSAL = Refusal(
 def in_doubt(operation: str, text: str, code: ErrorCode) -> AdapterError:
     """The error when Tebra may or may not have done as asked.
 
-    Only a lost encounter must be looked for; a lost patient is looked for before every creation anyway.
+    Only a lost encounter must be looked for; a lost patient or case is looked for before every creation anyway.
     """
-    error = OutcomeUnknown if operation == CREATE_ENCOUNTER else VendorUnavailable
-    return error(VENDOR, operation, text, code=code)
+    kind = OutcomeUnknown if operation in CLAIM_WRITES else VendorUnavailable
+    return kind(VENDOR, operation, text, code=code)
 
 
 def unreadable(operation: str) -> AdapterError:
     """The error for an answer that is not what this operation answers."""
     text = "the answer is not a Tebra reply"
-    if operation in (CREATE_ENCOUNTER, CREATE_PATIENT):
+    if operation in WRITES:
         return in_doubt(operation, text, ErrorCode.UNEXPECTED_RESPONSE)
     return UnexpectedResponse(VENDOR, operation, text)
 
 
 def no_soap(operation: str) -> AdapterError:
     """The error for a page that is no SOAP message: a maintenance or login page, of a system that is away."""
-    if operation in (CREATE_ENCOUNTER, CREATE_PATIENT):
+    if operation in WRITES:
         return unreadable(operation)
     return VendorUnavailable(VENDOR, operation, "the answer is a page, not a SOAP message")
 
@@ -197,6 +198,11 @@ def meaning(signals: tuple[Signal, ...], operation: str, vendor_text: str, gap_s
         return None
     if signal.error is None:
         return in_doubt(operation, signal.text, signal.code)
-    error = ClaimRejected if signal.error is UnexpectedResponse and operation == CREATE_ENCOUNTER else signal.error
-    retry_after = gap_seconds if error is RateLimited else None
-    return error(VENDOR, operation, signal.text, code=signal.code, retry_after=retry_after)
+    kind = ClaimRejected if signal.error is UnexpectedResponse and operation in CLAIM_WRITES else signal.error
+    retry_after = gap_seconds if kind is RateLimited else None
+    return kind(VENDOR, operation, signal.text, code=signal.code, retry_after=retry_after)
+
+
+def refused(operation: str, code: ErrorCode, expression: str, message: str, fix: str) -> ClaimRejected:
+    """A refusal that the adapter itself finds before anything is sent."""
+    return ClaimRejected(VENDOR, operation, message, code=code, findings=(error(code.value, expression, message, fix),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -9,20 +10,30 @@ from typing import Any
 from adapters.billing.kareo_tebra.rows import CARRIED, VENDOR_TITLE
 from gateway.canonical.codes import codings
 from gateway.canonical.errors import UnsupportedElement
-from gateway.canonical.models import ClaimBundle
+from gateway.canonical.models import ClaimBundle, ClaimFrequency
 from gateway.kit.payload import refuse_uncarried
 
 BY_HAND = "Enter this claim in Tebra by hand, or split it."
+_CORRECT_BY_HAND = "Correct the claim in Tebra by hand; or void it, and send the corrected one as a new claim."
+_REMEDIES = {
+    "Claim.careTeam": "Split it in the EHR into one claim for each provider, or enter it in Tebra by hand.",
+    "Claim.item.quantity": "Enter this claim in Tebra by hand, with the time in the line's minutes.",
+}
+"""What to do, where there is more to say than `BY_HAND`; by the element's path without its indexes."""
+
 _MINUTES = frozenset({"MJ", "min"})
 
 
 def refuse_unsupported(bundle: ClaimBundle) -> None:
     """Raise `UnsupportedElement` for the first element that Tebra cannot carry."""
+    if bundle.frequency is ClaimFrequency.REPLACEMENT:
+        raise UnsupportedElement("Claim.related", "Tebra cannot change an encounter that it has", _CORRECT_BY_HAND)
     refuse_uncarried(bundle, CARRIED, VENDOR_TITLE)
     claim = bundle.claim
     for check in (_care_team, _insurance, _supporting_info, _places, _lines, _total):
         for expression, message in check(claim):
-            raise UnsupportedElement(expression, message, BY_HAND)
+            remedy = _REMEDIES.get(re.sub(r"\[\d+\]", "", expression), BY_HAND)
+            raise UnsupportedElement(expression, message, remedy)
 
 
 def first_code(concept: dict[str, Any] | None) -> str:
@@ -55,6 +66,7 @@ def _supporting_info(claim: dict[str, Any]) -> _Refusals:
         "info": ("valueString",),
         "patientPaid": ("valueQuantity",),
         "hospitalized": ("timingPeriod", "timingDate"),
+        "onset": ("timingDate",),
     }
     seen: set[str] = set()
     for i, info in enumerate(claim.get("supportingInfo", ())):

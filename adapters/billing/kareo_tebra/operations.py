@@ -17,6 +17,14 @@ GET_PRACTICES = "GetPractices"
 GET_PROVIDERS = "GetProviders"
 GET_SERVICE_LOCATIONS = "GetServiceLocations"
 GET_THROTTLES = "GetThrottles"
+UPDATE_ENCOUNTER_STATUS = "UpdateEncounterStatus"
+UPDATE_PATIENT = "UpdatePatient"
+
+CLAIM_WRITES = frozenset({CREATE_ENCOUNTER, UPDATE_ENCOUNTER_STATUS})
+"""The calls whose lost answer leaves open what became of a claim."""
+
+WRITES = CLAIM_WRITES | {CREATE_PATIENT, UPDATE_PATIENT}
+"""The calls that save something."""
 
 GAPS_MS: Mapping[str, int] = MappingProxyType(
     {
@@ -30,6 +38,8 @@ GAPS_MS: Mapping[str, int] = MappingProxyType(
         GET_PROVIDERS: 500,
         GET_SERVICE_LOCATIONS: 500,
         GET_THROTTLES: 5000,
+        UPDATE_ENCOUNTER_STATUS: 500,
+        UPDATE_PATIENT: 1000,
     }
 )
 """Milliseconds between two calls of an operation, per customer key (vendor document section 3.1)."""
@@ -41,6 +51,7 @@ SCHEMA = "http://www.kareo.com/api/schemas/"
 SCHEMA_NO_SLASH = "http://www.kareo.com/api/schemas"
 _NAMESPACES = {"k": SCHEMA, "n": SCHEMA_NO_SLASH}
 _MEMBER_PREFIX = {GET_SERVICE_LOCATIONS: "n"}  # section 2: its members alone live in the namespace without the slash
+_PARAMETER = {UPDATE_PATIENT: "UpdatePatientReq"}  # section 2: of all parameters this one alone is not named `request`
 
 
 def action_headers(operation: str) -> dict[str, str]:
@@ -60,4 +71,5 @@ def request_header(customer_key: str, password: str, user: str) -> str:
 def request(operation: str, header: str, contract: Mapping[str, soap.Value]) -> bytes:
     """The whole SOAP request: `header` (a base-class member) first, then the operation's members in order."""
     inner = soap.members(contract, _MEMBER_PREFIX.get(operation, "k"))
-    return soap.envelope(f"<k:{operation}><k:request>{header}{inner}</k:request></k:{operation}>", _NAMESPACES)
+    name = _PARAMETER.get(operation, "request")
+    return soap.envelope(f"<k:{operation}><k:{name}>{header}{inner}</k:{name}></k:{operation}>", _NAMESPACES)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from adapters.billing.kareo_tebra.replies import day_of
 from gateway.canonical.findings import Finding, error, warning
 from gateway.canonical.models import SubmissionState
 
 _ENCOUNTER_WORDS = {"1": "Draft", "2": "Submitted", "3": "Approved", "4": "Rejected", "5": "Unpayable"}
-_REFUSED_BY_BILLER = frozenset({"Rejected", "Unpayable"})
+REFUSED_BY_BILLER = frozenset({"Rejected", "Unpayable"})
+"""Words of an encounter that is never billed."""
+
+UNBILLED = frozenset({"Draft", "Submitted"})
+"""Words of an encounter that waits for the biller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +68,10 @@ def encounter_word(record: Mapping[str, str]) -> str:
 
 
 def standing(encounter: Mapping[str, str], charges: Sequence[Mapping[str, str]]) -> Standing:
-    """The claim's standing: rejected when any charge is, accepted when all are, else received."""
+    """Rejected when any charge is; accepted when all are, adjudicated when the payer's answer is posted to all."""
     word = encounter_word(encounter)
     reference = f"EncounterID {encounter['EncounterID']} {word}".strip()
-    if word in _REFUSED_BY_BILLER:
+    if word in REFUSED_BY_BILLER:
         finding = error(
             "tebra-encounter-status",
             "Claim",
@@ -81,6 +86,15 @@ def standing(encounter: Mapping[str, str], charges: Sequence[Mapping[str, str]])
     state = SubmissionState.ACCEPTED if states == {SubmissionState.ACCEPTED} else SubmissionState.RECEIVED
     if SubmissionState.REJECTED in states:
         state = SubmissionState.REJECTED
+    elif state is SubmissionState.ACCEPTED and all(map(_adjudicated, charges)):
+        state = SubmissionState.ADJUDICATED
     listed = ", ".join(f"charge {c.get('ID') or '?'} {c.get('Status') or '?'}" for c in charges)
     findings = dict.fromkeys(known.finding for known in words if known.finding is not None)
     return Standing(state, f"{reference}: {listed}", tuple(findings))
+
+
+def _adjudicated(charge: Mapping[str, str]) -> bool:
+    """Whether the primary payer's remittance is posted: the date of it is there, and not before the service."""
+    decided = day_of(charge.get("PrimaryInsuranceAdjudicationDate", ""))
+    served = day_of(charge.get("ServiceStartDate", ""))
+    return decided is not None and served is not None and decided >= served

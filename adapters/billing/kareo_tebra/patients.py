@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from adapters.billing.kareo_tebra import errors, operations, replies, requests
 from adapters.billing.kareo_tebra.cache import TimedCache
-from adapters.billing.kareo_tebra.directory import refused
+from adapters.billing.kareo_tebra.cases import Document, case_problem, lacks_case, matching_case
+from adapters.billing.kareo_tebra.doubts import Doubts
+from adapters.billing.kareo_tebra.errors import refused
 from adapters.billing.kareo_tebra.replies import PatientCase, Policy
 from adapters.billing.kareo_tebra.requests import ResolvedIds
 from adapters.billing.kareo_tebra.service import Session
 from adapters.billing.kareo_tebra.settings import KareoTebraSettings
-from gateway.canonical.errors import ClaimRejected, ErrorCode, VendorUnavailable
+from gateway.canonical.errors import ClaimRejected, ErrorCode
 from gateway.kit.encoders import soap
 from gateway.ports.context import AdapterContext
 
 LIFETIME_SECONDS = 900.0
 MAX_PATIENTS = 2048
 _IDENTITY = ("FirstName", "LastName", "DateofBirth")
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +40,22 @@ class Patients:
         self._cache: TimedCache[tuple[str, ...], KnownPatient] = TimedCache(
             lifetime_seconds=LIFETIME_SECONDS, max_entries=MAX_PATIENTS
         )
-        self._in_doubt: TimedCache[tuple[str, ...], VendorUnavailable] = TimedCache(
-            lifetime_seconds=settings.settle_seconds, max_entries=MAX_PATIENTS
-        )
+        self._doubts = Doubts(settings, context)
 
     async def resolve(
         self, session: Session, reference: str, document: Document, ids: Awaitable[ResolvedIds]
     ) -> tuple[str, str]:
         """Patient id and case id; `ids` is awaited only before a creation: a claim that is refused creates nobody."""
         key = _key(reference, document)
-        remembered = self._cache.peek(key)
-        if remembered is not None:
-            case = matching_case(remembered.cases, document)
-            if case is not None:
-                return remembered.patient_id, case.case_id
+        known = self._cache.peek(key)
+        if known is None or case_problem(known.cases, document) is not None:
             self._cache.drop(key)  # the biller may have corrected the case since
-        known = await self._look_or_create(session, reference, document, ids)
+            known = await self._look_or_create(session, reference, document, ids)
+        problem = case_problem(known.cases, document)
+        if problem is not None:
+            raise problem
         case = matching_case(known.cases, document)
-        if case is None:
-            raise coverage_problem(known.cases, document)
+        assert case is not None, "a claim without a case is a problem"
         return known.patient_id, case.case_id
 
     def forget(self, reference: str, document: Document) -> None:
@@ -71,9 +67,13 @@ class Patients:
     ) -> KnownPatient:
         key = _key(reference, document)
         async with self._context.lock(f"{self._context.connection}:patient:{reference}"):
-            known = self._cache.peek(key) or await self._look(session, document)
+            known = self._cache.peek(key)
+            if known is None or lacks_case(known.cases, document):
+                known = await self._look(session, document)
             if known is None:
-                known = await self._create_once(key, session, document, await ids)
+                known = await self._create(session, reference, document, await ids)
+            elif self._settings.create_patient_case and lacks_case(known.cases, document):
+                known = await self._add_case(session, reference, document, known.patient_id, await ids)
             self._cache.put(key, known)
         return known
 
@@ -87,57 +87,57 @@ class Patients:
         result = await session.call(operations.GET_PATIENT, requests.patient(patient_id))
         return KnownPatient(patient_id, replies.patient_cases(result))
 
-    async def _create_once(
-        self, key: tuple[str, ...], session: Session, document: Document, ids: ResolvedIds
-    ) -> KnownPatient:
-        """A creation whose answer was lost may still be saving: only when it cannot be any more is another one made."""
-        lost = self._in_doubt.peek(key)
-        if lost is not None:
-            raise _not_before(self._settings.settle_seconds - self._in_doubt.age(key), lost)
-        try:
-            return await self._create(session, document, ids)
-        except VendorUnavailable as problem:
-            self._in_doubt.put(key, problem)
-            raise _not_before(self._settings.settle_seconds, problem) from None
-
-    async def _create(self, session: Session, document: Document, ids: ResolvedIds) -> KnownPatient:
+    async def _create(self, session: Session, reference: str, document: Document, ids: ResolvedIds) -> KnownPatient:
+        """Create the patient, with the case when the connection wants it."""
         with_case = self._settings.create_patient_case
-        _refuse_creation(self._settings, document)
+        if not self._settings.create_patients:
+            raise _not_created()
+        if with_case:
+            _refuse_unknown_plans(operations.CREATE_PATIENT, document)
         contract = requests.create_patient(document, ids.practice, with_case=with_case)
-        result = await session.call(operations.CREATE_PATIENT, contract)
-        patient_id = soap.text(result, "PatientID")
-        if not patient_id:
-            raise errors.unreadable(operations.CREATE_PATIENT)
+        async with self._doubts.writing(f"patient:{reference}", operations.CREATE_PATIENT):
+            result = await session.call(operations.CREATE_PATIENT, contract)
+            patient_id = soap.text(result, "PatientID")
+            if not patient_id:
+                raise errors.unreadable(operations.CREATE_PATIENT)
         case_id = replies.created_case_id(result)
         if with_case and not case_id:
             return await self._read(session, patient_id)
         return KnownPatient(patient_id, (_sent_case(case_id, document),) if with_case else ())
+
+    async def _add_case(
+        self, session: Session, reference: str, document: Document, patient_id: str, ids: ResolvedIds
+    ) -> KnownPatient:
+        """Add the claim's case and read the patient back: what Tebra dropped without a word is not billed."""
+        _refuse_unknown_plans(operations.UPDATE_PATIENT, document)
+        contract = requests.add_case(document, ids.practice, patient_id)
+        async with self._doubts.writing(f"case:{reference}", operations.UPDATE_PATIENT):
+            await session.call(operations.UPDATE_PATIENT, contract)
+        return await self._read(session, patient_id)
 
 
 def _key(reference: str, document: Document) -> tuple[str, ...]:
     return (reference, *(document["patient"][name] for name in _IDENTITY))
 
 
-def _not_before(seconds: float, lost: VendorUnavailable) -> VendorUnavailable:
-    return VendorUnavailable(lost.vendor, lost.operation, lost.text, code=lost.code, retry_after=max(0.0, seconds))
+def _not_created() -> ClaimRejected:
+    return refused(
+        operations.CREATE_PATIENT,
+        ErrorCode.NOT_FOUND,
+        "Claim.patient",
+        "Tebra has no patient with this name and birth date, and this connection does not create patients",
+        "Add the patient with the insurance case in Tebra, then send the claim again.",
+    )
 
 
-def _refuse_creation(settings: KareoTebraSettings, document: Document) -> None:
-    if not settings.create_patients:
-        raise refused(
-            operations.CREATE_PATIENT,
-            ErrorCode.NOT_FOUND,
-            "Claim.patient",
-            "Tebra has no patient with this name and birth date, and this connection does not create patients",
-            "Add the patient with the insurance case in Tebra, then send the claim again.",
-        )
-    for i, policy in enumerate(document["case"]["Policies"] if settings.create_patient_case else ()):
+def _refuse_unknown_plans(operation: str, document: Document) -> None:
+    for i, policy in enumerate(document["case"]["Policies"]):
         if "CompanyID" not in policy:
             raise refused(
-                operations.CREATE_PATIENT,
+                operation,
                 ErrorCode.PAYER_UNKNOWN,
                 f"Claim.insurance[{i}].coverage",
-                "The patient is new to Tebra, and the payer's insurance plan there is not known",
+                "The patient's case has to be created, and the payer's insurance plan in Tebra is not known",
                 "Add the payer to `insurance_plans` of the connection, or add the patient's case in Tebra.",
             )
 
@@ -151,7 +151,7 @@ def _sent_case(case_id: str, document: Document) -> PatientCase:
         )
         for policy in document["case"]["Policies"]
     )
-    return PatientCase(case_id, True, tuple(policies))
+    return PatientCase(case_id, True, tuple(policies), document["case"].get("CaseName", ""))
 
 
 def same_patient(rows: Sequence[Mapping[str, str]], patient: Mapping[str, Any]) -> str | None:
@@ -181,51 +181,3 @@ def _same_name(row: Mapping[str, str], patient: Mapping[str, Any]) -> bool:
 
 def _folded(name: str) -> str:
     return " ".join(name.casefold().split())
-
-
-def matching_case(cases: Sequence[PatientCase], document: Document) -> PatientCase | None:
-    """The case whose policies in force on the day of service begin with the claim's, in the same order.
-
-    The one with the fewest further policies wins, then the patient's primary case, then the first listed.
-    """
-    day = _service_day(document)
-    wanted = _numbers(document)
-    fitting = []
-    for case in cases:
-        numbers = [_plain(policy.number) for policy in case.policies if policy.in_force(day)]
-        if numbers[: len(wanted)] == wanted:
-            fitting.append((len(numbers), not case.primary, case))
-    return min(fitting, key=lambda entry: entry[:2])[2] if fitting else None
-
-
-def coverage_problem(cases: Sequence[PatientCase], document: Document) -> ClaimRejected:
-    """Why no case fits, for the biller."""
-    day, wanted = _service_day(document), _numbers(document)
-    policies = [policy for case in cases for policy in case.policies]
-    code, message = (
-        ErrorCode.COVERAGE_MISMATCH,
-        "No case of the patient in Tebra has the claim's policies in this order",
-    )
-    if not policies:
-        code, message = ErrorCode.COVERAGE_MISSING, "The patient has no insurance policy in Tebra"
-    elif any(_plain(policy.number) == wanted[0] and not policy.in_force(day) for policy in policies):
-        code, message = ErrorCode.COVERAGE_INACTIVE, "The policy in Tebra is not in force on the date of service"
-    return refused(
-        operations.GET_PATIENT,
-        code,
-        "Claim.insurance",
-        message,
-        "Correct the case in Tebra (policy number, order, dates) or the coverage in the EHR, then send it again.",
-    )
-
-
-def _service_day(document: Document) -> date:
-    return date.fromisoformat(document["encounter"]["ServiceStartDate"][:10])
-
-
-def _numbers(document: Document) -> list[str]:
-    return [_plain(policy["PolicyNumber"]) for policy in document["case"]["Policies"]]
-
-
-def _plain(number: str) -> str:
-    return "".join(filter(str.isalnum, number)).upper()

@@ -5,30 +5,29 @@ The document, in this order of members:
     encounter           members of `EncounterCreate` that need no id of Tebra
     lines               one `ServiceLineReq` per claim item, in order
     patient             members of `PatientCreate`: searched for, and created when absent
-    case                {"CaseName"?, "Policies": [...]}: compared with the patient's cases, in order of payment
+    case                {"CaseName"?, "Condition"?, "Dates"?, "PayerScenario", "Policies": [...]}: compared with the
+                        patient's cases, and created when absent; policies are in order of payment
     rendering_provider  {"npi"}; also referring_provider and supervising_provider when the claim has them
     location            {"npi"?, "name"?, "place_of_service"}
+
+A void is {"void": {"EncounterIDs": [...]}}: the encounters on file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, datetime, tzinfo
 from typing import Any
 
+from adapters.billing.kareo_tebra.coverage import case_of
 from adapters.billing.kareo_tebra.limits import first_code, refuse_unsupported
-from adapters.billing.kareo_tebra.rows import (
-    ENCOUNTER_ROWS,
-    LINE_ROWS,
-    PATIENT_ROWS,
-    POLICY_ROWS,
-    SUBSCRIBER_ROWS,
-)
+from adapters.billing.kareo_tebra.parts import apply_at, nested, official_name, resolve
+from adapters.billing.kareo_tebra.rows import ENCOUNTER_ROWS, LINE_ROWS, PATIENT_ROWS
 from adapters.billing.kareo_tebra.settings import KareoTebraSettings
 from gateway.canonical import codes, jsonio
-from gateway.canonical.errors import MappingError
-from gateway.canonical.models import ClaimBundle, Resource, VendorPayload
-from gateway.kit.mapping import Row, apply, first
+from gateway.canonical.errors import MappingError, UnsupportedElement
+from gateway.canonical.models import ClaimBundle, ClaimFrequency, Resource, SubmissionReceipt, VendorPayload
+from gateway.kit.mapping import apply, first
 
 CONTENT_TYPE = "application/vnd.kareo-tebra+json"
 EXTERNAL_ID_LENGTH = 25  # Tebra cuts longer external ids without a word (section 8)
@@ -38,25 +37,43 @@ _ROLES = {"rendering": "rendering_provider", "referring": "referring_provider", 
 Document = dict[str, Any]
 
 
-def build(bundle: ClaimBundle, submission_id: str, settings: KareoTebraSettings, zone: tzinfo) -> VendorPayload:
-    """The document of a claim; `zone` is the clinic's, for the posting date.
+def build(
+    bundle: ClaimBundle,
+    submission_id: str,
+    settings: KareoTebraSettings,
+    zone: tzinfo,
+    prior: SubmissionReceipt | None = None,
+) -> VendorPayload:
+    """The document of a claim; `zone` is the clinic's, for the posting date; `prior` is what a void sets aside.
 
     Raises `UnsupportedElement` for what Tebra cannot carry and `MappingError` for what it needs and is missing.
     """
     if not 0 < len(submission_id) <= BATCH_NUMBER_LENGTH:
         raise ValueError(f"a submission id of 1 to {BATCH_NUMBER_LENGTH} characters fits Tebra's BatchNumber")
+    if bundle.frequency is ClaimFrequency.VOID:
+        return VendorPayload(submission_id, CONTENT_TYPE, jsonio.dumps({"void": _on_file(prior)}))
     refuse_unsupported(bundle)
     lines = _lines(bundle.claim, submission_id)
     document: Document = {
         "encounter": _encounter(bundle.claim, lines, submission_id, settings, zone),
         "lines": lines,
-        "patient": _patient(_resolve(bundle, bundle.claim.get("patient"), "Claim.patient")),
-        "case": _case(bundle, settings),
+        "patient": _patient(resolve(bundle, bundle.claim.get("patient"), "Claim.patient")),
+        "case": case_of(bundle, settings),
         **_providers(bundle),
         "location": _location(bundle),
     }
     fields = {"patient": bundle.claim["patient"]["reference"]}
     return VendorPayload(submission_id, CONTENT_TYPE, jsonio.dumps(document), fields)
+
+
+def _on_file(prior: SubmissionReceipt | None) -> dict[str, list[str]]:
+    """The encounters of the claim on file, with those that were made by a resend."""
+    vendor_ids = prior.vendor_ids if prior else {}
+    listed = (vendor_ids.get("EncounterID", ""), *vendor_ids.get("DuplicateEncounterIDs", "").split(","))
+    if not listed[0]:
+        message = "the encounter in Tebra that this claim voids is not known"
+        raise MappingError("Claim.related", message, "Void the claim in Tebra by hand.")
+    return {"EncounterIDs": [encounter_id for encounter_id in listed if encounter_id]}
 
 
 def external_id(submission_id: str, suffix: str = "") -> str:
@@ -76,10 +93,11 @@ def _encounter(
         "patient_paid": [i for i in info if first_code(i.get("category")) == "patientPaid"],
         "notes": _notes(i for i in info if i.get("sequence") not in on_lines),
     }
-    encounter = _nested(apply(ENCOUNTER_ROWS, roots))
+    encounter = nested(apply(ENCOUNTER_ROWS, roots))
     if "Payment" in encounter:
         encounter["Payment"]["PaymentMethod"] = "Unknown"
-    note = "; ".join(text for text in (_diagnosis_note(claim, lines), _referral_note(claim)) if text)
+    told = {"Claim.diagnosis": _diagnosis_note(claim, lines), "Claim.referral": _referral_note(claim)}
+    note = _for_the_biller({where: text for where, text in told.items() if text}, settings)
     return {
         "BatchNumber": submission_id,
         **({"BusinessOfficeNotes": note} if note else {}),
@@ -87,6 +105,16 @@ def _encounter(
         "ExternalID": external_id(submission_id),
         **encounter,
     }
+
+
+def _for_the_biller(told: dict[str, str], settings: KareoTebraSettings) -> str:
+    """The notes as one text. What only a biller can act on is lost where nobody reviews the encounter."""
+    if told and settings.encounter_status == "Approved":
+        message = "Tebra has no member for this, and with `encounter_status` Approved no biller reads the note about it"
+        raise UnsupportedElement(
+            next(iter(told)), message, "Enter this claim in Tebra by hand, or create it as Submitted."
+        )
+    return "; ".join(told.values())
 
 
 def _posted_on(claim: Resource, zone: tzinfo) -> str:
@@ -136,56 +164,22 @@ def _lines(claim: Resource, submission_id: str) -> list[dict[str, Any]]:
             "line_note": _notes(notes[n] for n in item.get("informationSequence", ())),
         }
         line = {"EncounterProcedureExternalID": external_id(submission_id, f"-{item['sequence']}")}
-        lines.append({**line, **_apply_at(LINE_ROWS, roots, f"Claim.item[{i}]", ("item", "diagnosis[0]"))})
+        lines.append({**line, **apply_at(LINE_ROWS, roots, f"Claim.item[{i}]", ("item", "diagnosis[0]"))})
     if not lines:
         raise MappingError("Claim.item", "a claim needs at least one line")
     return lines
 
 
 def _patient(patient: Resource) -> dict[str, Any]:
-    mapped = apply(PATIENT_ROWS, {"Patient": patient, "name": _name(patient)})
+    mapped = apply(PATIENT_ROWS, {"Patient": patient, "name": official_name(patient)})
     return {"Gender": "Unknown", **mapped}
-
-
-def _name(person: Resource) -> dict[str, Any]:
-    names: list[dict[str, Any]] = person.get("name") or [{}]
-    return next((name for name in names if name.get("use") == "official"), names[0])
-
-
-def _case(bundle: ClaimBundle, settings: KareoTebraSettings) -> dict[str, Any]:
-    insurance = bundle.claim.get("insurance", ())
-    if not insurance:
-        raise MappingError("Claim.insurance", "a claim needs a coverage", "Self-pay is not sent to a payer.")
-    policies, payers = [], []
-    for i, entry in enumerate(insurance):
-        where = f"Claim.insurance[{i}].coverage"
-        coverage = _resolve(bundle, entry.get("coverage"), where)
-        payer = bundle.find(coverage.get("payor", [{}])[0].get("reference")) or {}
-        payers.append(payer.get("name"))
-        policies.append({**_policy(bundle, coverage, where), **_plan_ids(payer, settings), "Precedence": i + 1})
-    name = {"CaseName": payers[0]} if payers[0] else {}
-    return {**name, "PayerScenario": settings.payer_scenario, "Policies": policies}
-
-
-def _policy(bundle: ClaimBundle, coverage: Resource, where: str) -> dict[str, Any]:
-    roots: dict[str, Any] = {"Coverage": coverage}
-    policy = _apply_at(POLICY_ROWS, roots, where, ("Coverage",))
-    subscriber = bundle.find(coverage.get("subscriber", {}).get("reference"))
-    if subscriber is not None and policy.get("Insured.PatientRelationshipToInsured") != "Self":
-        policy |= apply(SUBSCRIBER_ROWS, {"Subscriber": subscriber, "name": _name(subscriber)})
-    return _nested(policy)
-
-
-def _plan_ids(payer: Resource, settings: KareoTebraSettings) -> dict[str, int]:
-    plan = settings.insurance_plans.get(codes.identifier(payer, codes.PAYER_IDENTIFIER) or "")
-    return {"CompanyID": plan.company_id, "PlanID": plan.plan_id} if plan else {}
 
 
 def _providers(bundle: ClaimBundle) -> dict[str, dict[str, str]]:
     providers: dict[str, dict[str, str]] = {}
     for i, member in enumerate(bundle.claim.get("careTeam", ())):
         where = f"Claim.careTeam[{i}].provider"
-        npi = codes.identifier(_resolve(bundle, member.get("provider"), where), codes.NPI)
+        npi = codes.identifier(resolve(bundle, member.get("provider"), where), codes.NPI)
         if npi is None:
             raise MappingError(where, "the provider has no NPI", "Complete the provider's NPI in the EHR.")
         providers[_ROLES[first_code(member.get("role"))]] = {"npi": npi}
@@ -198,34 +192,6 @@ def _location(bundle: ClaimBundle) -> dict[str, str]:
     place = {"place_of_service": first_code(bundle.claim["item"][0].get("locationCodeableConcept"))}
     if "facility" not in bundle.claim:
         return place
-    facility = _resolve(bundle, bundle.claim["facility"], "Claim.facility")
+    facility = resolve(bundle, bundle.claim["facility"], "Claim.facility")
     found = {"npi": codes.identifier(facility, codes.NPI), "name": facility.get("name")}
     return {**{name: value for name, value in found.items() if value}, **place}
-
-
-def _resolve(bundle: ClaimBundle, reference: Mapping[str, Any] | None, where: str) -> Resource:
-    found = bundle.find((reference or {}).get("reference"))
-    if found is None:
-        raise MappingError(where, "this does not resolve to a resource that came with the claim")
-    return found
-
-
-def _apply_at(rows: tuple[Row, ...], roots: Mapping[str, Any], where: str, local: tuple[str, ...]) -> dict[str, Any]:
-    """`apply` for one element of a list: the error names the element's place in the claim, not the row's root."""
-    try:
-        return apply(rows, roots)
-    except MappingError as problem:
-        finding = problem.findings[0]
-        root = next((name for name in local if finding.expression.startswith(name)), "")
-        rest = "" if root == finding.expression else finding.expression.removeprefix(root)
-        suffix = ".diagnosisSequence" if root.startswith("diagnosis") else rest
-        raise MappingError(f"{where}{suffix}", finding.message, finding.fix) from None
-
-
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"A.B": 1}` as `{"A": {"B": 1}}`."""
-    nested: dict[str, Any] = {}
-    for target, value in flat.items():
-        outer, _, inner = target.rpartition(".")
-        (nested.setdefault(outer, {}) if outer else nested)[inner] = value
-    return nested

@@ -6,11 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from adapters.billing.kareo_tebra import errors
 from adapters.billing.kareo_tebra.errors import VENDOR
-from adapters.billing.kareo_tebra.operations import CREATE_ENCOUNTER, CREATE_PATIENT
+from adapters.billing.kareo_tebra.operations import (
+    CREATE_ENCOUNTER,
+    CREATE_PATIENT,
+    UPDATE_ENCOUNTER_STATUS,
+    UPDATE_PATIENT,
+)
 from adapters.billing.kareo_tebra.refusals import findings_in, refusal_code
 from gateway.canonical.errors import (
     AdapterError,
@@ -24,7 +28,25 @@ from gateway.canonical.errors import (
 from gateway.kit.encoders import soap
 
 _US_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
+_REFUSED = {
+    CREATE_PATIENT: ("Tebra refused to create the patient", ErrorCode.PATIENT_INVALID),
+    UPDATE_PATIENT: ("Tebra refused to add a case to the patient", ErrorCode.COVERAGE_MISMATCH),
+    UPDATE_ENCOUNTER_STATUS: ("Tebra refused to set the encounter to Rejected", ErrorCode.OTHER),
+}
 _PERMISSION_NAME = re.compile(r"[A-Za-z][A-Za-z ]{0,60}")
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """A prior authorization of a policy, with its first and last day."""
+
+    number: str
+    starts: date | None = None
+    ends: date | None = None
+
+    def in_force(self, day: date) -> bool:
+        """Whether it covers a day."""
+        return _covers(self.starts, self.ends, day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +56,16 @@ class Policy:
     number: str
     starts: date | None = None
     ends: date | None = None
+    authorizations: tuple[Authorization, ...] = ()
 
     def in_force(self, day: date) -> bool:
-        """Whether the policy covers a day; an open end is open."""
-        return (self.starts is None or self.starts <= day) and (self.ends is None or day <= self.ends)
+        """Whether the policy covers a day."""
+        return _covers(self.starts, self.ends, day)
+
+
+def _covers(starts: date | None, ends: date | None, day: date) -> bool:
+    """Whether a day is within two others; an open end is open."""
+    return (starts is None or starts <= day) and (ends is None or day <= ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +75,7 @@ class PatientCase:
     case_id: str
     primary: bool
     policies: tuple[Policy, ...]
+    name: str = ""
 
 
 def read(operation: str, status: int, body: bytes, gap_seconds: float) -> soap.Element:
@@ -112,8 +141,9 @@ def _business_problem(operation: str, result: soap.Element, gap_seconds: float) 
             vendor_code=",".join(dict.fromkeys(finding.edit.removeprefix("tebra-") for finding in findings)) or None,
             findings=findings,
         )
-    if operation == CREATE_PATIENT:
-        return ClaimRejected(VENDOR, operation, "Tebra refused to create the patient", code=ErrorCode.PATIENT_INVALID)
+    if operation in _REFUSED:
+        text, code = _REFUSED[operation]
+        return ClaimRejected(VENDOR, operation, text, code=code)
     return UnexpectedResponse(VENDOR, operation, "Tebra reported an error that the gateway does not know")
 
 
@@ -143,19 +173,25 @@ def patient_cases(result: soap.Element) -> tuple[PatientCase, ...]:
     return tuple(case for case in read_cases if case.case_id)
 
 
-def _patient_case(case: Any) -> PatientCase:
-    policies = soap.children(soap.child(case, "InsurancePolicies"), "PatientInsurancePolicyData")
-    found = (_policy(soap.record(policy)) for policy in policies)
+def _patient_case(case: soap.Element) -> PatientCase:
+    found = map(_policy, soap.children(soap.child(case, "InsurancePolicies"), "PatientInsurancePolicyData"))
     return PatientCase(
         case_id=soap.text(case, "PatientCaseID"),
         primary=soap.text(case, "IsPrimaryCase").lower() == "true",
         policies=tuple(policy for policy in found if policy.number),
+        name=soap.text(case, "Name"),
     )
 
 
-def _policy(record: dict[str, str]) -> Policy:
-    starts, ends = (day_of(record.get(f"Effective{side}Date", "")) for side in ("Start", "End"))
-    return Policy(record.get("Number", ""), starts, ends)
+def _policy(policy: soap.Element) -> Policy:
+    starts, ends = (day_of(soap.text(policy, f"Effective{side}Date")) for side in ("Start", "End"))
+    listed = soap.children(soap.child(policy, "Authorizations"), "PatientInsurancePolicyAuthorizationData")
+    return Policy(soap.text(policy, "Number"), starts, ends, tuple(map(_authorization, listed)))
+
+
+def _authorization(row: soap.Element) -> Authorization:
+    starts, ends = (day_of(soap.text(row, f"{side}Date")) for side in ("Start", "End"))
+    return Authorization(soap.text(row, "AuthorizationNumber"), starts, ends)
 
 
 def created_case_id(result: soap.Element) -> str:

@@ -67,13 +67,28 @@ def encounter_details(encounter_id: str, practice_name: str) -> Contract:
 
 def create_patient(document: Mapping[str, Any], practice_id: str, *, with_case: bool) -> Contract:
     """CreatePatient, with the claim's coverages as an active case when `with_case`."""
-    case = {
-        "Active": True,
-        **{name: value for name, value in document["case"].items() if name != "Policies"},
-        "Policies": {"InsurancePolicyCreateReq": [{"Active": True, **p} for p in document["case"]["Policies"]]},
-    }
-    cases: Contract = {"Cases": {"PatientCaseCreateReq": [case]}} if with_case else {}
+    cases: Contract = {"Cases": {"PatientCaseCreateReq": [_case(document, "Create")]}} if with_case else {}
     return {"Patient": {**document["patient"], **cases, "Practice": {"PracticeID": practice_id}}}
+
+
+def add_case(document: Mapping[str, Any], practice_id: str, patient_id: str) -> Contract:
+    """UpdatePatient with nothing but one case without a CaseID: Tebra adds it and leaves the rest as it is."""
+    cases: Contract = {"PatientCaseUpdateReq": [_case(document, "Update")]}
+    return {"Patient": {"Cases": cases, "PatientID": patient_id, "Practice": {"PracticeID": practice_id}}}
+
+
+def _case(document: Mapping[str, Any], verb: str) -> Contract:
+    return {
+        "Active": True,
+        **document["case"],
+        "Policies": {f"InsurancePolicy{verb}Req": [{"Active": True, **p} for p in document["case"]["Policies"]]},
+    }
+
+
+def reject_encounter(encounter_id: str, practice_name: str) -> Contract:
+    """UpdateEncounterStatus: the encounter leaves the biller's list and is never billed (section 7)."""
+    practice = {"PracticeName": practice_name}
+    return {"EncounterUpdateStatus": {"EncounterID": encounter_id, "EncounterStatus": "Rejected", "Practice": practice}}
 
 
 def create_encounter(document: Mapping[str, Any], ids: ResolvedIds, patient_id: str, case_id: str) -> Contract:

@@ -2,7 +2,7 @@
 
 A dotted target is a nested member. Roots beside the FHIR resources: `posted_on`, the claim's creation date at the
 clinic; `notes`, the additional information as one text; `diagnosis`, the codes that a line points to, in its order;
-`line_note`, the information that a line points to.
+`line_note`, the information that a line points to; `name`, the official name of the patient or the insured.
 """
 
 from __future__ import annotations
@@ -38,6 +38,17 @@ def paid_amount(value: Any) -> Any:
     return value or None
 
 
+def yes(value: str) -> bool:
+    """True, for a member that says that something is so."""
+    return bool(value)
+
+
+def state_code(value: str) -> str | None:
+    """A state by its two letters; Tebra's column has room for no more."""
+    return value.upper() if len(value) == 2 else None
+
+
+_ACCIDENT_TYPE = "Claim.accident.type.coding.where(code='{}').code"
 _SERVICED = "Claim.item.servicedDate | Claim.item.servicedPeriod"
 
 ENCOUNTER_ROWS = (
@@ -83,6 +94,27 @@ PATIENT_ROWS = (
     Row("ZipCode", "Patient.address.postalCode"),
 )
 
+CASE_ROWS = (
+    Row("Condition.RelatedToAutoAccident", _ACCIDENT_TYPE.format("MVA"), yes),
+    Row("Condition.RelatedToEmployment", _ACCIDENT_TYPE.format("WPA"), yes),
+    Row("Condition.RelatedToOther", f"{_ACCIDENT_TYPE.format('SPT')} | {_ACCIDENT_TYPE.format('SCHOOL')}", yes),
+    Row("Dates.AccidentDate", "Claim.accident.date", midnight),
+    Row("Dates.InjuryStartDate", "onset.timingDate", midnight),
+)
+"""Accident and onset: Tebra keeps both on the case. `onset` is the supporting information of that category."""
+
+AUTO_ACCIDENT_ROWS = (
+    Row(
+        "Condition.RelatedToAutoAccidentState",
+        "Claim.accident.locationAddress.state",
+        state_code,
+        required=True,
+        note="Tebra needs the state of an auto accident, by its two letters",
+        fix="Complete the place of the accident in the EHR.",
+    ),
+)
+"""Only for a motor vehicle accident."""
+
 POLICY_ROWS = (
     Row("EffectiveEndDate", "Coverage.period.end", midnight),
     Row("EffectiveStartDate", "Coverage.period.start", midnight),
@@ -108,15 +140,17 @@ CARRIED: Mapping[str, str] = MappingProxyType(
         "Claim.provider": "- the practice of the connection bills",
         "Claim.facility": "ServiceLocation",
         "Claim.referral": "BusinessOfficeNotes: the biller enters it when reviewing",
+        "Claim.accident": "Case: Condition.RelatedTo..., RelatedToAutoAccidentState, Dates.AccidentDate",
         "Claim.careTeam.rendering": "RenderingProvider",
         "Claim.careTeam.referring": "ReferringProvider",
         "Claim.careTeam.supervisor": "SupervisingProvider",
         "Claim.supportingInfo.hospitalized": "Hospitalization",
+        "Claim.supportingInfo.onset": "Case: Dates.InjuryStartDate",
         "Claim.supportingInfo.info": "Miscellaneous.LocalUseBox19, or LineNote when a line points to it",
         "Claim.supportingInfo.patientPaid": "Payment.AmountPaid",
         "Claim.diagnosis": "ServiceLineReq.DiagnosisCode1..4; BusinessOfficeNotes when lines lose one or the order",
-        "Claim.insurance.focal": "Case (compared with the patient's case, or created with a new patient)",
-        "Claim.insurance.other": "Case (its later policies)",
+        "Claim.insurance.focal": "Case: Policies (compared with the patient's case; a missing case is created)",
+        "Claim.insurance.other": "Case: Policies, the later ones",
         "Claim.insurance.preAuthRef": "AuthorizationNumber",
         "Claim.item.productOrService": "ServiceLineReq.ProcedureCode",
         "Claim.item.modifier": "ServiceLineReq.ProcedureModifier1..4",

@@ -66,7 +66,7 @@ class TebraService:
     async def _send(self, operation: str, body: bytes) -> httpx.Response:
         headers = operations.action_headers(operation)
         try:
-            with transport_errors(VENDOR, operation, may_have_saved=operation == operations.CREATE_ENCOUNTER):
+            with transport_errors(VENDOR, operation, may_have_saved=operation in operations.CLAIM_WRITES):
                 return await self._client.post(self._endpoint, content=body, headers=headers)
         except httpx.DecodingError:  # a broken content encoding is an answer, not a transport failure, to httpx
             raise errors.unreadable(operation) from None

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+AccidentKind = Literal["auto", "work", "other"]
 ENDPOINT = "https://webservice.kareo.com/services/soap/2.1/KareoServices.svc"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -35,12 +36,19 @@ class KareoTebraSettings(BaseModel):
         description="Status of a new encounter: Submitted waits for the biller's review, Approved bills it at once.",
     )
     create_patients: bool = Field(True, description="Create a patient whom Tebra does not know.")
-    create_patient_case: bool = Field(True, description="Create the insurance case together with a new patient.")
+    create_patient_case: bool = Field(
+        True,
+        description="Create the insurance case with a new patient, and add one that a claim needs to a known patient.",
+    )
     insurance_plans: dict[str, InsurancePlan] = Field(
         default_factory=dict,
         description="Payer id of the claim to Tebra's company and plan ids; needed to create a patient's case.",
     )
     payer_scenario: str = Field("Insurance", description="Payer scenario of a new case, as the account names it.")
+    accident_scenarios: dict[AccidentKind, str] = Field(
+        default_factory=dict,
+        description="Payer scenario of a new accident case by the kind of accident, where it is another one.",
+    )
     learn_rate_gaps: bool = Field(True, description="Ask Tebra once for the account's own minimum gaps between calls.")
     rate_gap_scale: float = Field(
         1.0,

@@ -2,6 +2,7 @@
 
 -- name: encounters
 select e.id, e.ehr_encounter_id, e.connection, e.state, s.id as submission_id, s.state as submission_state, s.connection as billing,
+       s.frequency,
        s.calls, extract(epoch from s.confirmed_at)::float8 as confirmed_at,
        extract(epoch from e.updated_at)::float8 as updated_at,
        exists (select 1 from job j where j.clinic_id = e.clinic_id and j.ordering_key = e.id) as pending
@@ -33,3 +34,16 @@ select kind, ordering_key, reason, died_at from dead_letter where clinic_id = $1
 
 -- name: stopped
 select connection, reason, stopped_at from connection_stop where clinic_id = $1 order by connection;
+
+-- name: batches
+-- Transmissions whose fate is not known yet, and claims that wait for one.
+select connection, control_number, state, reason, attempts, created_at from batch
+where clinic_id = $1 and state in ('queued', 'sending', 'uncertain')
+order by connection, control_number;
+
+-- name: messages
+-- Vendors' messages that nobody could read, or that speak of claims which the gateway did not send.
+select connection, state, count(*)::integer as messages, sum(unmatched)::integer as unmatched, max(received_at) as last
+from inbound_message
+where clinic_id = $1 and (state = 'unreadable' or unmatched > 0)
+group by connection, state order by connection, state;

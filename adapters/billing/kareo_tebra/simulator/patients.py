@@ -29,7 +29,7 @@ def create_patient(account: Account, request: Values) -> Values:
 
 
 def update_patient(account: Account, request: Values) -> Values:
-    """Change the members that were sent; cases that were sent are added to the patient's cases."""
+    """Change the members that were sent. A case with a CaseID is changed, one without is added to the patient's."""
     given = _given(request, "Patient")
     if "PatientExternalID" in given:
         raise SoapFault("InternalServiceFault", "An error occurred while updating the external ID of the patient.")
@@ -38,6 +38,9 @@ def update_patient(account: Account, request: Values) -> Values:
     if patient is None:
         raise BusinessError("Patient was not updated, the patient was not found")
     _check_cases(account, given)
+    own = {case.case_id for case in patient.cases}
+    if not own.issuperset(entry["CaseID"] for entry in given.get("Cases") or [] if entry.get("CaseID")):
+        raise BusinessError("Patient was not updated, the case was not found")
     account.unindex_patient(patient)
     patient.details.update(_details(given))
     patient.modified = now()
@@ -117,28 +120,32 @@ def _check_policy(account: Account, policy: Values) -> None:
 
 
 def _add_cases(account: Account, patient: Patient, given: Values) -> list[Case]:
-    added = [_new_case(account, patient, entry) for entry in given.get("Cases") or []]
-    patient.cases.extend(added)
+    sent = [_case(account, patient, entry) for entry in given.get("Cases") or []]
+    patient.cases.extend(case for case in sent if case not in patient.cases)
     if patient.primary_case_id is None and patient.cases:
         patient.primary_case_id = patient.cases[0].case_id
-    return added
+    return sent
 
 
-def _new_case(account: Account, patient: Patient, entry: Values) -> Case:
-    details = {name: value for name, value in entry.items() if name not in ("Policies", "Authorizations")}
-    case = Case(account.next_id("case"), patient.patient_id, cut(entry.get("ExternalID")), details)
+def _case(account: Account, patient: Patient, entry: Values) -> Case:
+    """The case that an entry names, changed, or a new one."""
+    case = account.cases.get(entry.get("CaseID") or "")
+    if case is None:
+        case = Case(account.next_id("case"), patient.patient_id, cut(entry.get("ExternalID")), {})
+        account.cases[case.case_id] = case
+    case.details |= {name: v for name, v in entry.items() if name not in ("Authorizations", "CaseID", "Policies")}
     policies = [_new_policy(account, policy) for policy in entry.get("Policies") or []]
-    case.policies = sorted(policies, key=lambda policy: policy.precedence)
+    case.policies = sorted([*case.policies, *policies], key=lambda policy: policy.precedence)
     for authorization in entry.get("Authorizations") or []:
         _attach(case, authorization)
-    account.cases[case.case_id] = case
     return case
 
 
 def _attach(case: Case, authorization: Values) -> None:
-    plan_id = authorization.get("InsurancePlanID")
-    matching = [policy for policy in case.policies if plan_id and policy.plan and policy.plan.plan_id == plan_id]
-    for policy in (matching or case.policies)[:1]:
+    policy_id, plan_id = authorization.get("InsurancePolicyID"), authorization.get("InsurancePlanID")
+    of_policy = [policy for policy in case.policies if policy.policy_id == policy_id]
+    of_plan = [policy for policy in case.policies if plan_id and policy.plan and policy.plan.plan_id == plan_id]
+    for policy in (of_policy or of_plan or case.policies)[:1]:
         policy.authorizations.append(authorization)
 
 

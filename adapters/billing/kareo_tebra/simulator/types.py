@@ -52,17 +52,24 @@ ENCOUNTER_TYPES = {
     "ServiceLineRes": "EncounterProcedureExternalID ServiceLineID",
 }
 
-_CASE_MEMBERS = """Active:boolean Authorizations:[InsurancePolicyAuthorizationCreateReq] CaseName
+_CASE_MEMBERS = """Active:boolean Authorizations:[InsurancePolicyAuthorization{verb}Req] {case_id} CaseName
     Condition:PatientCaseCondition Dates:PatientCaseDates Description ExternalID PayerScenario
-    Policies:[InsurancePolicyCreateReq] ReferringProviderFullName ReferringProviderID SendPatientStatements:boolean"""
+    Policies:[InsurancePolicy{verb}Req] ReferringProviderFullName ReferringProviderID SendPatientStatements:boolean"""
 
-_PATIENT_MEMBERS = """AddressLine1 AddressLine2 Cases:[PatientCaseCreateReq] City CollectionCategoryName Country
+_PATIENT_MEMBERS = """AddressLine1 AddressLine2 Cases:[PatientCase{verb}Req] City CollectionCategoryName Country
     DateofBirth:dateTime DefaultRenderingProvider:ProviderIdentifierDetailedReq
     DefaultServiceLocation:EncounterServiceLocation EmailAddress EmergencyName EmergencyPhone Employer:PatientEmployer
     FirstName{required} Gender:GenderCode Guarantor:PatientGuarantor HomePhone HomePhoneExt LastName{required}
     MaritalStatus:MaritalStatusCode MedicalRecordNumber MiddleName MobilePhone Note PatientExternalID {patient_id}
     Practice:PracticeIdentifierReq! Prefix PrimaryCarePhysician:ProviderIdentifierDetailedReq ReferralSource
     ReferringProvider:ProviderIdentifierDetailedReq SocialSecurityNumber State Suffix WorkPhone ZipCode"""
+
+_POLICY_MEMBERS = """Active:boolean Adjuster CompanyID CompanyName Copay:decimal Deductible:decimal
+    EffectiveEndDate:dateTime EffectiveStartDate:dateTime Insured:InsurancePolicyInsured PlanID PlanName
+    PolicyGroupNumber PolicyNumber Precedence"""
+
+_AUTHORIZATION_MEMBERS = """EndDate:dateTime InsurancePlanID InsurancePolicyID Number NumberOfVisits
+    StartDate:dateTime"""
 
 PATIENT_TYPES = {
     "PatientEmployer": "EmployerID EmployerName",
@@ -73,14 +80,14 @@ PATIENT_TYPES = {
     "PatientCaseDates": "AccidentDate:dateTime InjuryStartDate:dateTime LastMenstrualPeriodDate:dateTime",
     "InsurancePolicyInsured": """DateofBirth:dateTime FirstName Gender:GenderCode IDNumber LastName MiddleName
         PatientRelationshipToInsured""",
-    "InsurancePolicyCreateReq": """Active:boolean Adjuster CompanyID CompanyName Copay:decimal Deductible:decimal
-        EffectiveEndDate:dateTime EffectiveStartDate:dateTime Insured:InsurancePolicyInsured PlanID PlanName
-        PolicyGroupNumber PolicyNumber Precedence""",
-    "InsurancePolicyAuthorizationCreateReq": """EndDate:dateTime InsurancePlanID InsurancePolicyID Number NumberOfVisits
-        StartDate:dateTime""",
-    "PatientCaseCreateReq": _CASE_MEMBERS,
-    "PatientCreate": _PATIENT_MEMBERS.format(required="!", patient_id=""),
-    "PatientUpdate": _PATIENT_MEMBERS.format(required="", patient_id="PatientID!"),
+    "InsurancePolicyCreateReq": _POLICY_MEMBERS,
+    "InsurancePolicyUpdateReq": _POLICY_MEMBERS,
+    "InsurancePolicyAuthorizationCreateReq": _AUTHORIZATION_MEMBERS,
+    "InsurancePolicyAuthorizationUpdateReq": _AUTHORIZATION_MEMBERS,
+    "PatientCaseCreateReq": _CASE_MEMBERS.format(verb="Create", case_id=""),
+    "PatientCaseUpdateReq": _CASE_MEMBERS.format(verb="Update", case_id="CaseID"),
+    "PatientCreate": _PATIENT_MEMBERS.format(verb="Create", required="!", patient_id=""),
+    "PatientUpdate": _PATIENT_MEMBERS.format(verb="Update", required="", patient_id="PatientID!"),
     "PatientExternalIDSetting": "externalID externalVendorID patientID practiceID",
     "PatientExternalIDUpdates": "UpdateBatch:[PatientExternalIDSetting]",
     "ExternalVendorReq": "ExternalVendorName!",

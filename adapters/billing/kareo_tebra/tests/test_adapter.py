@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -35,61 +35,32 @@ XS = "{http://www.w3.org/2001/XMLSchema}"
 
 
 @pytest.fixture
-def context() -> AdapterContext:
-    return contract_context()
-
-
-@pytest.fixture
-async def connect(
-    simulator_url: str, plain_settings: Callable[[str], dict[str, Any]], context: AdapterContext
-) -> AsyncIterator[Connect]:
-    opened = []
-
-    def connected(**changes: Any) -> KareoTebra:
-        settings = KareoTebraSettings.model_validate({**plain_settings(simulator_url), **changes})
-        opened.append(KareoTebra(settings, context))
-        return opened[-1]
-
-    yield connected
-    for adapter in opened:
-        await adapter.aclose()
-
-
-@pytest.fixture
-def simulator(simulator_url: str) -> Any:
-    with httpx.Client(base_url=simulator_url) as client:
-        yield Simulator(client)
-
-
-@pytest.fixture
-def office_visit(load_claim: Callable[[str], ClaimBundle]) -> ClaimBundle:
-    return load_claim("office_visit")
+def small_visit(load_claim: Callable[[str], ClaimBundle]) -> ClaimBundle:
+    return load_claim("small_visit")
 
 
 async def test_calls_of_a_cold_and_a_warm_submission(
     connect: Connect, load_claim: Callable[[str], ClaimBundle], simulator: Simulator
 ) -> None:
     first = connect()
-    created = await first.submit(first.build(load_claim("office_visit"), "s-1"))
+    created = await first.submit(first.build(load_claim("small_visit"), "s-1"))
     assert (
         created.calls == 3 + 3
     )  # the directory (GetThrottles is nobody's), then GetPatients, CreatePatient, CreateEncounter
-    again = await first.submit(first.build(load_claim("office_visit"), "s-2"))
+    again = await first.submit(first.build(load_claim("small_visit"), "s-2"))
     assert again.calls == 1
-    await first.submit(first.build(load_claim("child_of_subscriber"), "s-3"))
+    await first.submit(first.build(load_claim("signed_after_midnight"), "s-3"))
     second = connect()
-    await second.submit(second.build(load_claim("child_of_subscriber"), "s-4"))
-    known = await second.submit(second.build(load_claim("office_visit"), "s-5"))
+    await second.submit(second.build(load_claim("signed_after_midnight"), "s-4"))
+    known = await second.submit(second.build(load_claim("small_visit"), "s-5"))
     assert known.calls == 3  # GetPatients, GetPatient, CreateEncounter
     assert known.vendor_ids["PatientID"] == created.vendor_ids["PatientID"]
     assert simulator.ledger()["calls"]["CreatePatient"] == 2
 
 
-async def test_two_workers_create_one_patient(
-    connect: Connect, office_visit: ClaimBundle, simulator: Simulator
-) -> None:
+async def test_two_workers_create_one_patient(connect: Connect, small_visit: ClaimBundle, simulator: Simulator) -> None:
     workers = [connect(), connect()]
-    await asyncio.gather(*(worker.submit(worker.build(office_visit, f"s-{i}")) for i, worker in enumerate(workers)))
+    await asyncio.gather(*(worker.submit(worker.build(small_visit, f"s-{i}")) for i, worker in enumerate(workers)))
     ledger = simulator.ledger()
     assert len(ledger["patients"]) == 1
     assert len(ledger["encounters"]) == 2
@@ -99,7 +70,7 @@ async def test_saved_encounter_says_what_the_claim_said(
     connect: Connect, load_claim: Callable[[str], ClaimBundle], simulator: Simulator
 ) -> None:
     adapter = connect()
-    await adapter.submit(adapter.build(load_claim("two_payers"), "s-1"))
+    await adapter.submit(adapter.build(load_claim("reordered_pointers"), "s-1"))
     (saved,) = simulator.ledger()["encounters"]
     assert saved["total"] == "351.05"
     assert (saved["authorization_number"], saved["status"], saved["place_of_service"]) == (
@@ -130,15 +101,15 @@ def _with_npi(bundle: ClaimBundle, reference: str, npi: str) -> None:
     ],
 )
 async def test_refused_claim_creates_nobody(
-    connect: Connect, office_visit: ClaimBundle, simulator: Simulator, reference: str, code: ErrorCode
+    connect: Connect, small_visit: ClaimBundle, simulator: Simulator, reference: str, code: ErrorCode
 ) -> None:
     adapter = connect()
-    _with_npi(office_visit, reference, "1999999984")
-    resource = office_visit.find(reference)
+    _with_npi(small_visit, reference, "1999999984")
+    resource = small_visit.find(reference)
     assert resource is not None
     resource["name"] = "Elsewhere"  # of the location; a practitioner is matched by NPI only
     with pytest.raises(ClaimRejected) as caught:
-        await adapter.submit(adapter.build(office_visit, "s-1"))
+        await adapter.submit(adapter.build(small_visit, "s-1"))
     assert caught.value.code is code
     assert caught.value.findings[0].fix
     ledger = simulator.ledger()
@@ -146,10 +117,10 @@ async def test_refused_claim_creates_nobody(
 
 
 async def test_a_provider_added_in_tebra_is_seen_without_waiting_an_hour(
-    connect: Connect, office_visit: ClaimBundle, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, small_visit: ClaimBundle, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = connect()
-    payload = adapter.build(office_visit, "s-1")
+    payload = adapter.build(small_visit, "s-1")
     await adapter.submit(payload)
     document = jsonio.loads(payload.body)
     document["rendering_provider"]["npi"] = "1999999984"
@@ -165,16 +136,16 @@ async def test_a_provider_added_in_tebra_is_seen_without_waiting_an_hour(
 
 
 async def test_coverage_must_be_that_of_the_case(
-    connect: Connect, office_visit: ClaimBundle, simulator: Simulator
+    connect: Connect, small_visit: ClaimBundle, simulator: Simulator
 ) -> None:
     adapter = connect()
-    await adapter.submit(adapter.build(office_visit, "s-1"))
-    coverage = office_visit.find("Coverage/cov-ann")
+    await adapter.submit(adapter.build(small_visit, "s-1"))
+    coverage = small_visit.find("Coverage/cov-ann")
     assert coverage is not None
     coverage["subscriberId"] = "BWH000001"
     reads = simulator.ledger()["calls"].get("GetPatient", 0)
     with pytest.raises(ClaimRejected) as caught:
-        await adapter.submit(adapter.build(office_visit, "s-2"))
+        await adapter.submit(adapter.build(small_visit, "s-2"))
     assert caught.value.code is ErrorCode.COVERAGE_MISMATCH
     assert caught.value.findings[0].expression == "Claim.insurance"
     # what was remembered may be out of date, so the patient was read again before the refusal
@@ -192,7 +163,7 @@ async def test_coverage_must_be_that_of_the_case(
 )
 async def test_settings_of_patient_creation(
     connect: Connect,
-    office_visit: ClaimBundle,
+    small_visit: ClaimBundle,
     simulator: Simulator,
     changes: dict[str, Any],
     code: ErrorCode,
@@ -200,15 +171,15 @@ async def test_settings_of_patient_creation(
 ) -> None:
     adapter = connect(**changes)
     with pytest.raises(ClaimRejected) as caught:
-        await adapter.submit(adapter.build(office_visit, "s-1"))
+        await adapter.submit(adapter.build(small_visit, "s-1"))
     assert caught.value.code is code
     assert len(simulator.ledger()["patients"]) == patients
     assert simulator.ledger()["encounters"] == []
 
 
-async def test_twins_are_not_guessed(connect: Connect, office_visit: ClaimBundle) -> None:
+async def test_twins_are_not_guessed(connect: Connect, small_visit: ClaimBundle) -> None:
     adapter = connect()
-    payload = adapter.build(office_visit, "s-1")
+    payload = adapter.build(small_visit, "s-1")
     document = jsonio.loads(payload.body)
     del document["patient"]["MedicalRecordNumber"]
     for _ in range(2):
@@ -219,10 +190,10 @@ async def test_twins_are_not_guessed(connect: Connect, office_visit: ClaimBundle
 
 
 async def test_lost_patient_creation_is_looked_for(
-    connect: Connect, office_visit: ClaimBundle, simulator: Simulator
+    connect: Connect, small_visit: ClaimBundle, simulator: Simulator
 ) -> None:
     adapter = connect()
-    payload = adapter.build(office_visit, "s-1")
+    payload = adapter.build(small_visit, "s-1")
     simulator.fail("CreatePatient", FaultKind.RESET_AFTER_SAVE)
     with pytest.raises(VendorUnavailable):
         await adapter.submit(payload)
@@ -233,10 +204,10 @@ async def test_lost_patient_creation_is_looked_for(
 
 
 async def test_of_two_copies_the_oldest_counts_and_the_other_is_named(
-    connect: Connect, office_visit: ClaimBundle
+    connect: Connect, small_visit: ClaimBundle
 ) -> None:
     adapter = connect()
-    payload = adapter.build(office_visit, "s-1")
+    payload = adapter.build(small_visit, "s-1")
     first, second = [(await adapter.submit(payload)).vendor_ids["EncounterID"] for _ in range(2)]
     found = await adapter.find_submission("s-1", payload)
     assert found is not None
@@ -257,7 +228,7 @@ async def test_vendor_refusals_name_the_element(
     connect: Connect, load_claim: Callable[[str], ClaimBundle], member: str, value: str, expression: str
 ) -> None:
     adapter = connect()
-    payload = adapter.build(load_claim("two_payers"), "s-1")
+    payload = adapter.build(load_claim("reordered_pointers"), "s-1")
     document = jsonio.loads(payload.body)
     document["lines"][0][member] = value
     changed = VendorPayload("s-1", payload.content_type, jsonio.dumps(document), payload.fields)
@@ -267,9 +238,9 @@ async def test_vendor_refusals_name_the_element(
     assert value not in str(caught.value) + str(caught.value.findings)
 
 
-async def test_pace(connect: Connect, office_visit: ClaimBundle, context: AdapterContext) -> None:
+async def test_pace(connect: Connect, small_visit: ClaimBundle, context: AdapterContext) -> None:
     adapter = connect(learn_rate_gaps=False)
-    await adapter.submit(adapter.build(office_visit, "s-1"))
+    await adapter.submit(adapter.build(small_visit, "s-1"))
     assert isinstance(context.pacer, NoPacer)
     asked = dict(context.pacer.asked)
     assert asked["GetPatients"] == 1.25
@@ -278,48 +249,48 @@ async def test_pace(connect: Connect, office_visit: ClaimBundle, context: Adapte
 
 
 async def test_learned_gaps_take_the_place_of_the_documented_ones(
-    connect: Connect, office_visit: ClaimBundle, context: AdapterContext
+    connect: Connect, small_visit: ClaimBundle, context: AdapterContext
 ) -> None:
     adapter = connect()  # the simulator runs at pace 0 and says so in GetThrottles
-    await adapter.submit(adapter.build(office_visit, "s-1"))
+    await adapter.submit(adapter.build(small_visit, "s-1"))
     assert isinstance(context.pacer, NoPacer)
     context.pacer.asked.clear()
-    await adapter.submit(adapter.build(office_visit, "s-2"))
+    await adapter.submit(adapter.build(small_visit, "s-2"))
     assert context.pacer.asked == []
 
 
 async def test_unreadable_throttles_stop_nothing(
-    connect: Connect, office_visit: ClaimBundle, simulator: Simulator
+    connect: Connect, small_visit: ClaimBundle, simulator: Simulator
 ) -> None:
     adapter = connect()
     simulator.fail("GetThrottles", FaultKind.HTTP_500)
-    assert (await adapter.submit(adapter.build(office_visit, "s-1"))).vendor_ids["EncounterID"]
+    assert (await adapter.submit(adapter.build(small_visit, "s-1"))).vendor_ids["EncounterID"]
 
 
 async def test_throttle_says_when_to_come_back(
-    connect: Connect, office_visit: ClaimBundle, simulator: Simulator
+    connect: Connect, small_visit: ClaimBundle, simulator: Simulator
 ) -> None:
     adapter = connect(learn_rate_gaps=False)
     simulator.fail("CreateEncounter", FaultKind.RATE_LIMIT)
     with pytest.raises(RateLimited) as caught:
-        await adapter.submit(adapter.build(office_visit, "s-1"))
+        await adapter.submit(adapter.build(small_visit, "s-1"))
     assert caught.value.retry_after == 0.625
 
 
-async def test_wrong_practice_stops_the_connection(connect: Connect, office_visit: ClaimBundle) -> None:
+async def test_wrong_practice_stops_the_connection(connect: Connect, small_visit: ClaimBundle) -> None:
     adapter = connect(practice_name="Hillside Cardiology")
     with pytest.raises(PermissionMissing, match="practice_name"):
-        await adapter.submit(adapter.build(office_visit, "s-1"))
+        await adapter.submit(adapter.build(small_visit, "s-1"))
     (line,) = await adapter.probe()
     assert not line.ok
     assert "practice_name" in line.remedy
 
 
 async def test_outcome_after_the_encounter_is_gone(
-    connect: Connect, office_visit: ClaimBundle, simulator: Simulator
+    connect: Connect, small_visit: ClaimBundle, simulator: Simulator
 ) -> None:
     adapter = connect()
-    receipt = await adapter.submit(adapter.build(office_visit, "s-1"))
+    receipt = await adapter.submit(adapter.build(small_visit, "s-1"))
     simulator.reset()
     with pytest.raises(ClaimRejected) as caught:
         await adapter.fetch_outcome(receipt)
@@ -327,10 +298,10 @@ async def test_outcome_after_the_encounter_is_gone(
 
 
 async def test_an_unfiltered_reply_proves_nothing(
-    connect: Connect, office_visit: ClaimBundle, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, small_visit: ClaimBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = connect()
-    payload = adapter.build(office_visit, "s-1")
+    payload = adapter.build(small_visit, "s-1")
     await adapter.submit(payload)
     unfiltered = requests.charges("s-1", date(2026, 3, 3), date(2026, 3, 3))
     monkeypatch.setattr(requests, "charges", lambda *_: unfiltered)
@@ -339,7 +310,7 @@ async def test_an_unfiltered_reply_proves_nothing(
 
 
 async def test_broken_content_encoding_is_an_unknown_outcome(
-    office_visit: ClaimBundle, plain_settings: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    small_visit: ClaimBundle, plain_settings: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = KareoTebra(KareoTebraSettings.model_validate(plain_settings("http://127.0.0.1:9")), contract_context())
 
@@ -366,7 +337,7 @@ def wire_schema(simulator_url: str, tmp_path: pathlib.Path) -> etree.XMLSchema:
     return etree.XMLSchema(etree.parse(str(files[operations.SCHEMA])))
 
 
-@pytest.mark.parametrize("name", ["office_visit", "two_payers", "child_of_subscriber", "period_with_line_note"])
+@pytest.mark.parametrize("name", ["small_visit", "reordered_pointers", "two_payers", "auto_accident"])
 def test_requests_are_valid_by_the_schema(
     name: str,
     wire_schema: etree.XMLSchema,
@@ -382,6 +353,8 @@ def test_requests_are_valid_by_the_schema(
         "GetPatient": requests.patient("4127"),
         "GetServiceLocations": requests.list_request(PracticeName="Lakeside Dermatology"),
         "GetEncounterDetails": requests.encounter_details("29541", "Lakeside Dermatology"),
+        "UpdateEncounterStatus": requests.reject_encounter("29541", "Lakeside Dermatology"),
+        "UpdatePatient": requests.add_case(document, "4", "4127"),
     }
     header = operations.request_header("ck", "pw", "user")
     for operation, contract in sent.items():

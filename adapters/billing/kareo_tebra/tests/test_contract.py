@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-import httpx
 import pytest
 
 from adapters.billing.kareo_tebra import ADAPTER
 from gateway.canonical import jsonio
 from gateway.canonical.models import VendorPayload
 from gateway.kit.contract_billing import BillingContract, SentLine
+from gateway.kit.contract_frame import PRIOR
 
 
 class TestContract(BillingContract):
@@ -21,15 +22,15 @@ class TestContract(BillingContract):
     create_operation = "CreateEncounter"
     read_operation = "GetPatients"
     golden = pathlib.Path(__file__).parent / "golden"
+    prior = replace(PRIOR, vendor_ids={**PRIOR.vendor_ids, "EncounterID": "29001"})
 
     @pytest.fixture(autouse=True)
     def _plain(self, plain_settings: Callable[[str], dict[str, Any]]) -> None:
         self._settings = plain_settings
 
     @pytest.fixture
-    def simulator_url(self, samples_address: str) -> str:
-        httpx.post(f"{samples_address}/_sim/reset").raise_for_status()
-        return samples_address
+    def simulator_url(self, samples_url: str) -> str:
+        return samples_url
 
     def settings_for(self, url: str) -> dict[str, Any]:
         return self._settings(url)

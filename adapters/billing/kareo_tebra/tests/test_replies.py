@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.billing.kareo_tebra import replies
+from adapters.billing.kareo_tebra.cases import coverage_problem, matching_case
 from adapters.billing.kareo_tebra.directory import Directory, resolved
 from adapters.billing.kareo_tebra.outcomes import standing
-from adapters.billing.kareo_tebra.patients import coverage_problem, matching_case, same_patient
+from adapters.billing.kareo_tebra.patients import same_patient
 from adapters.billing.kareo_tebra.refusals import findings_in, refusal_code
 from adapters.billing.kareo_tebra.replies import PatientCase, Policy
 from adapters.billing.kareo_tebra.scrubbing import scrubbed
@@ -326,6 +327,29 @@ def test_standing(encounter: str, charges: list[str], state: SubmissionState, fi
     assert found.state is state
     assert [finding.edit for finding in found.findings] == findings
     assert found.reference.startswith("EncounterID 29541")
+
+
+@pytest.mark.parametrize(
+    ("status", "decided", "state"),
+    [
+        ("Completed", "3/20/2026 12:00:00 AM", SubmissionState.ADJUDICATED),
+        ("Error - Denial", "3/20/2026 12:00:00 AM", SubmissionState.ADJUDICATED),
+        ("Completed", "", SubmissionState.ACCEPTED),
+        ("Completed", "1/1/1900 12:00:00 AM", SubmissionState.ACCEPTED),
+        ("Pending", "3/20/2026 12:00:00 AM", SubmissionState.RECEIVED),
+        ("Error - Rejection", "3/20/2026 12:00:00 AM", SubmissionState.REJECTED),
+    ],
+)
+def test_a_posted_remittance_is_an_adjudication(status: str, decided: str, state: SubmissionState) -> None:
+    charge = {
+        "ID": "1",
+        "Status": status,
+        "ServiceStartDate": "3/3/2026 12:00:00 AM",
+        "PrimaryInsuranceAdjudicationDate": decided,
+    }
+    assert standing({"EncounterID": "29541", "EncounterStatus": "3"}, [charge]).state is state
+    half = [charge, {**charge, "ID": "2", "PrimaryInsuranceAdjudicationDate": ""}]
+    assert standing({"EncounterID": "29541", "EncounterStatus": "3"}, half).state is not SubmissionState.ADJUDICATED
 
 
 @pytest.mark.parametrize(

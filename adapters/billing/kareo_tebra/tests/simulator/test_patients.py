@@ -125,7 +125,7 @@ async def test_an_unknown_company_name_makes_a_new_company(sandbox: Any) -> None
 async def test_an_update_changes_what_was_sent_and_adds_cases(sandbox: Any) -> None:
     await sandbox.patient()
     members = (
-        "<Patient><Cases><PatientCaseCreateReq><CaseName>Second</CaseName></PatientCaseCreateReq></Cases>"
+        "<Patient><Cases><PatientCaseUpdateReq><CaseName>Second</CaseName></PatientCaseUpdateReq></Cases>"
         "<LastName>Changed</LastName><PatientID>4001</PatientID><Practice><PracticeID>4</PracticeID></Practice></Patient>"
     )
     assert (await sandbox.call("UpdatePatient", members)).fault
@@ -166,3 +166,35 @@ async def test_external_ids_are_cut_at_25_characters_and_found_by_vendor(sandbox
         criteria = f"<ExternalID>{long_id}</ExternalID><ExternalVendorID>{external_vendor}</ExternalVendorID>"
         found = await sandbox.call("GetPatient", f"<Filter>{criteria}</Filter>")
         assert found.text("ID") == expected
+
+
+async def test_an_update_with_a_case_id_changes_that_case(sandbox: Any) -> None:
+    await sandbox.patient()
+
+    def members(case_id: str, inside: str) -> str:
+        case = inside.replace("<CaseID/>", f"<CaseID>{case_id}</CaseID>")
+        cases = f"<Cases><PatientCaseUpdateReq>{case}</PatientCaseUpdateReq></Cases>"
+        return f"<Patient>{cases}<PatientID>4001</PatientID><Practice><PracticeID>4</PracticeID></Practice></Patient>"
+
+    authorization = (
+        "<Authorizations><InsurancePolicyAuthorizationUpdateReq><Number>A1</Number><NumberOfVisits>3</NumberOfVisits>"
+        "</InsurancePolicyAuthorizationUpdateReq></Authorizations><CaseID/>"
+        "<Condition><RelatedToEmployment>true</RelatedToEmployment></Condition>"
+    )
+    await sandbox.call("UpdatePatient", members("9001", authorization), parameter="UpdatePatientReq")
+    (patient,) = (await sandbox.ledger())["patients"]
+    (case,) = patient["cases"]
+    assert (case["CaseName"], case["condition"]) == ("Office visit", {"RelatedToEmployment": True})
+    assert [policy["authorizations"] for policy in case["policies"]] == [["A1"]]
+    unknown = await sandbox.call("UpdatePatient", members("9999", "<CaseID/>"), parameter="UpdatePatientReq")
+    assert "case was not found" in (unknown.text("ErrorMessage") or "")
+
+
+async def test_a_case_of_the_creation_s_type_is_dropped_from_an_update(sandbox: Any) -> None:
+    await sandbox.patient()
+    cases = "<Cases><PatientCaseCreateReq><CaseName>Second</CaseName></PatientCaseCreateReq></Cases>"
+    members = f"<Patient>{cases}<PatientID>4001</PatientID><Practice><PracticeID>4</PracticeID></Practice></Patient>"
+    result = await sandbox.call("UpdatePatient", members, parameter="UpdatePatientReq")
+    assert result.text("IsError") == "false"
+    (patient,) = (await sandbox.ledger())["patients"]
+    assert len(patient["cases"]) == 1
