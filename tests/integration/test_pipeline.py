@@ -210,10 +210,14 @@ async def test_an_unavailable_vendor_is_tried_again_and_given_up_after_a_day(wor
     assert (await world.findings(), await world.one("select reason from dead_letter")) == (["gave-up"], "unavailable")
 
 
-async def test_bad_credentials_stop_the_connection_until_it_is_resumed(world: Any) -> None:
+async def test_bad_credentials_stop_the_connection_until_it_is_resumed(
+    world: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     world.billing_.before = [CredentialsRejected("v", "submit", "wrong password")]
     await world.notify()
     await world.work()
+    alerts = [record for record in caplog.records if getattr(record, "alert", "") == "connection-stopped"]
+    assert [(a.connection, a.error) for a in alerts] == [("billing", "credentials")]
     assert [row["connection"] for row in await world.store.report("stopped", CLINIC)] == ["billing"]
     await world.later()
     assert world.billing_.sent == 1, "no further try, accounts get locked"
