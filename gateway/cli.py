@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,6 +25,13 @@ app = typer.Typer(
 Config = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="GATEWAY_CONFIG")]
 DEFAULT_CONFIG = Path("gateway.yaml")
 FOLDER: Any = {"exists": True, "file_okay": False}
+OtherConfig = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The configuration file, if any.", envvar="GATEWAY_CONFIG"),
+]
+Connection = Annotated[str, typer.Option(help="A billing connection of gateway.yaml: NAME, or CLINIC/NAME.")]
+MappingFormat = Literal["html", "csv", "md"]
+TableFormat = Literal["table", "md"]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
@@ -95,11 +102,15 @@ def check(config: Config = DEFAULT_CONFIG, json: JsonOutput = False) -> None:
 
 
 @app.command()
-def status(config: Config = DEFAULT_CONFIG, json: JsonOutput = False) -> None:
-    """Encounters by state, the queue, dead letters and stopped connections."""
+def status(
+    config: Config = DEFAULT_CONFIG,
+    encounters: Annotated[bool, typer.Option("--encounters", help="Each encounter with its submissions too.")] = False,
+    json: JsonOutput = False,
+) -> None:
+    """Encounters by state, the queue, open batches, odd messages, dead letters and stopped connections."""
     from gateway.operations import show_status  # noqa: PLC0415
 
-    asyncio.run(show_status(_loaded(config), json))
+    asyncio.run(show_status(_loaded(config), json, encounters=encounters))
 
 
 @app.command()
@@ -136,11 +147,50 @@ def resume(
 
 
 @app.command()
-def adapters() -> None:
+def adapters(
+    format_: Annotated[
+        TableFormat, typer.Option("--format", help="table for people, md as README.md has it.")
+    ] = "table",
+) -> None:
     """The installed adapters with what they can do."""
     from gateway.operations import show_adapters  # noqa: PLC0415
 
-    show_adapters()
+    show_adapters(as_markdown=format_ == "md")
+
+
+@app.command()
+def mapping(
+    ehr: Annotated[str, typer.Option(help="EHR adapter.")],
+    billing: Annotated[str, typer.Option(help="Billing adapter.")],
+    format_: Annotated[MappingFormat, typer.Option("--format", help="The form of the document.")] = "md",
+    out: Annotated[Path | None, typer.Option(help="Write it to this file.", dir_okay=False)] = None,
+    config: OtherConfig = None,
+    connection: Connection = "",
+) -> None:
+    """The mapping document: every field from the EHR's source to the canonical element to the vendor's field."""
+    from gateway.operations import show_mapping  # noqa: PLC0415
+
+    show_mapping(ehr, billing, format_, out=out, config=config, connection=connection)
+
+
+@app.command()
+def submit(
+    files: Annotated[list[Path], typer.Argument(help="Canonical claims: FHIR Bundles in JSON.", metavar="FILE")],
+    billing: Annotated[str, typer.Option(help="Billing adapter.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the exact payload; send nothing.")] = False,
+    config: OtherConfig = None,
+    connection: Connection = "",
+    prior: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE: the vendor's id of the claim that this one replaces or voids.")
+    ] = None,
+) -> None:
+    """Print exactly what the billing system would be sent for a claim in a file."""
+    if not dry_run:
+        problem = "sends nothing by itself: a claim is sent once, and recorded, by the pipeline."
+        raise ConfigurationError("gateway submit", problem, "Sign the encounter in the EHR, or add --dry-run to look.")
+    from gateway.submit_file import show_dry_run  # noqa: PLC0415
+
+    raise typer.Exit(show_dry_run(files, billing, config, connection, prior or ()))
 
 
 @app.command()

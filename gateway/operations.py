@@ -1,8 +1,9 @@
-"""What the operator's commands do: check, status, holds, recheck, resume, migrate, adapters."""
+"""What the operator's commands do: check, status, holds, recheck, resume, migrate, adapters, mapping."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,14 +12,21 @@ from rich.table import Table
 from gateway.app import Database, Gateway, migrate_database, open_gateway
 from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.errors import ConfigurationError
+from gateway.dry_connection import dry_connection
+from gateway.feature_matrix import fact_sheets, matrix
+from gateway.mapping_document import mapping_document
+from gateway.mapping_print import FORMATS
 from gateway.pipeline.receive import new_trace
+from gateway.ports.billing import BillingAdapterInfo
 from gateway.ports.context import Probe, utc_now
-from gateway.ports.stores import JobKind, NewJob
-from gateway.registry import BILLING_GROUP, EHR_GROUP, adapter_names, load_adapter
+from gateway.ports.ehr import EhrAdapterInfo
+from gateway.ports.records import JobKind, NewJob
+from gateway.registry import BILLING_GROUP, EHR_GROUP, load_adapter
 from gateway.settings import LoadedSettings
 from gateway.store.postgres import PostgresStore
 
 console = Console()
+_STATUS = ("states", "queue", "batches", "messages", "dead_letters", "stopped")
 
 
 async def migrate_now(loaded: LoadedSettings) -> list[int]:
@@ -71,10 +79,14 @@ def _print_probes(probes: dict[str, list[Probe]], as_json: bool) -> None:
                 console.print(f"          [yellow]{probe.remedy}[/]")
 
 
-async def show_status(loaded: LoadedSettings, as_json: bool) -> None:
-    """Print how each clinic stands."""
+async def show_status(loaded: LoadedSettings, as_json: bool, *, encounters: bool = False) -> None:
+    """Print how each clinic stands; with `encounters` each of them with its submissions too."""
+    names = (*_STATUS, "encounters") if encounters else _STATUS
     async with open_gateway(loaded) as gateway:
-        status = {clinic: await _status(gateway.store, clinic) for clinic in loaded.gateway.clinics}
+        status = {
+            clinic: {name: await gateway.store.report(name, clinic) for name in names}
+            for clinic in loaded.gateway.clinics
+        }
     if as_json:
         _print_json(status)
         return
@@ -89,11 +101,6 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
     return table
-
-
-async def _status(store: PostgresStore, clinic: str) -> dict[str, list[dict[str, Any]]]:
-    names = ("states", "queue", "dead_letters", "stopped")
-    return {name: await store.report(name, clinic) for name in names}
 
 
 async def show_holds(loaded: LoadedSettings, as_json: bool) -> None:
@@ -154,14 +161,34 @@ async def resume_connection(loaded: LoadedSettings, connection: str) -> None:
                 await unit.commit(event)
 
 
-def show_adapters() -> None:
-    """Print the feature matrix from the fact sheets."""
+def show_adapters(*, as_markdown: bool = False) -> None:
+    """Print the feature matrix from the fact sheets; as Markdown it is what README.md holds."""
+    if as_markdown:
+        print(matrix())  # noqa: T201
+        return
     table = Table("direction", "adapter", "system", "can", title="installed adapters")
     for direction, group in (("ehr", EHR_GROUP), ("billing", BILLING_GROUP)):
-        for name in adapter_names(group):
-            info = load_adapter(group, name, "entry points")
-            table.add_row(direction, name, info.title, ", ".join(sorted(info.capabilities)))
+        for info in fact_sheets(group):
+            table.add_row(direction, info.name, info.title, ", ".join(sorted(info.capabilities)))
     console.print(table)
+
+
+def show_mapping(ehr: str, billing: str, form: str, *, out: Path | None, config: Path | None, connection: str) -> None:
+    """Print the mapping document, or write it to `out`; of a connection of `config` where one is named."""
+    ehr_info: EhrAdapterInfo = load_adapter(EHR_GROUP, ehr, "--ehr")
+    billing_info: BillingAdapterInfo = load_adapter(BILLING_GROUP, billing, "--billing")
+    settings, origin = None, ""
+    if connection or (config and billing_info.mapping_of):
+        with dry_connection(billing, config, connection) as link:
+            settings, origin = link.settings, link.origin
+    text = FORMATS[form](mapping_document(ehr_info, billing_info, settings, origin))
+    if out is None:
+        print(text, end="")  # noqa: T201
+        return
+    try:
+        out.write_text(text, "utf-8")
+    except OSError as problem:
+        raise ConfigurationError(str(out), f"cannot be written ({problem.strerror}).", "Name another file.") from None
 
 
 def _print_json(value: Any) -> None:

@@ -217,6 +217,11 @@ def _line_numbers(node: yaml.Node | None, keys: tuple[str, ...]) -> Iterator[tup
             below = (*keys, str(key.value))
             yield ".".join(below), key.start_mark.line + 1
             yield from _line_numbers(value, below)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            below = (*keys, str(number))
+            yield ".".join(below), value.start_mark.line + 1
+            yield from _line_numbers(value, below)
 
 
 def _resolve(value: Any, path: Path, lines: dict[str, int], variables: dict[str, str], keys: tuple[str, ...]) -> Any:
@@ -257,5 +262,6 @@ def _problem(path: Path, lines: dict[str, int], keys: tuple[str, ...], invalid: 
     if kind == "missing":
         return ConfigurationError(_where(path, lines, at), "is missing.", "Add it; see docs/configuration.md.")
     message = first["msg"].removeprefix("Value error, ")
+    remedy = "" if kind == "description" else "Correct the value."  # such a message says itself what to do
     more = f" ({invalid.error_count() - 1} more to correct)" if invalid.error_count() > 1 else ""
-    return ConfigurationError(_where(path, lines, at), f"{message}.{more}", "Correct the value.")
+    return ConfigurationError(_where(path, lines, at), f"{message}.{more}", remedy)

@@ -14,7 +14,10 @@ def read_claim(content: bytes) -> ClaimBundle:
     bundle = jsonio.loads(content)
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
         raise MappingError("Bundle", "this is no FHIR Bundle", "Give a Bundle with one Claim and what it references.")
-    resources = [_resource(entry, i) for i, entry in enumerate(bundle.get("entry") or ())]
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list):
+        raise MappingError("Bundle.entry", "this is no list of entries", "Give each resource an entry of its own.")
+    resources = [_resource(entry, i) for i, entry in enumerate(entries)]
     claims = [resource for resource in resources if resource["resourceType"] == "Claim"]
     if len(claims) != 1:
         message = f"the Bundle holds {len(claims)} Claims instead of one"

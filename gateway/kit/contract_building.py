@@ -131,6 +131,8 @@ class BuildingContract(BillingContractFrame):
         if BillingCapability.POLL_OUTCOME not in has:
             with pytest.raises(UnsupportedOperation):
                 await adapter.fetch_outcome(self.prior)
+        if BillingCapability.REPEAT not in has:
+            assert adapter.repeatable_seconds == 0
         if BillingCapability.BATCH not in has:
             assert adapter.batch is None
             with pytest.raises(UnsupportedOperation):

@@ -36,13 +36,13 @@ def is_procedure_coding(coding: Element) -> bool:
     return coding.text("system") in MODIFIER_SYSTEMS and len(code) > 2
 
 
-def item_modifiers(item: Element, extensions: frozenset[str]) -> tuple[str, ...]:
+def item_modifiers(item: Element, name: str, extension: str, extensions: frozenset[str]) -> tuple[str, ...]:
     """The modifiers of a Claim.item, in order."""
     found = []
-    for concept in item.children("modifier"):
+    for concept in item.children(name):
         values = [(c.text("code"), c.at("code")) for c in concept.children("coding")]
         found.append(next((_modifier(v, path) for v, path in values if v), None) or _modifier("", concept.path))
-    return unique([*found, *_extension_modifiers(item, extensions)])
+    return unique([*found, *_extension_modifiers(item, extension, extensions)])
 
 
 def concept_modifiers(concept: Element | None, extensions: frozenset[str]) -> tuple[str, ...]:
@@ -54,12 +54,12 @@ def concept_modifiers(concept: Element | None, extensions: frozenset[str]) -> tu
         for coding in concept.children("coding")
         if coding.text("system") in MODIFIER_SYSTEMS and len(code := coding.text("code") or "") == 2
     ]
-    return unique([*beside, *_extension_modifiers(concept, extensions)])
+    return unique([*beside, *_extension_modifiers(concept, "extension", extensions)])
 
 
-def _extension_modifiers(element: Element, extensions: frozenset[str]) -> list[str]:
+def _extension_modifiers(element: Element, name: str, extensions: frozenset[str]) -> list[str]:
     found = []
-    for extension in element.children("extension"):
+    for extension in element.children(name):
         if extension.text("url") not in extensions:
             continue
         concept, coding = extension.child("valueCodeableConcept"), extension.child("valueCoding")
@@ -76,41 +76,41 @@ def _modifier(value: str, path: str) -> str:
     return canonical
 
 
-def quantity_of(owner: Element) -> Decimal:
+def quantity_of(owner: Element, name: str) -> Decimal:
     """The units, above zero; 1 when the EHR gives none."""
-    held = owner.child("quantity")
+    held = owner.child(name)
     value = held.number("value", below=10**5) if held else None
     if held is not None and value is not None and value <= 0:
         raise MappingError(held.at("value"), "the number of units is not above zero", "Correct the units in the EHR.")
     return Decimal(1) if value is None else value
 
 
-def unit_of(owner: Element) -> str:
+def unit_of(owner: Element, name: str) -> str:
     """MJ for minutes of anaesthesia, else UN (claim_profile box 24G)."""
-    held = owner.child("quantity")
+    held = owner.child(name)
     named = {(held.text("code") or "").lower(), (held.text("unit") or "").lower()} if held else set()
     return "MJ" if named & MINUTES else "UN"
 
 
-def item_price(item: Element, quantity: Decimal) -> Decimal | None:
-    """The unit price with the item's factor in it, from unitPrice or from net; both must agree."""
-    price, net = _money(item, "unitPrice"), _money(item, "net")
-    factor = item.number("factor", below=10**4)
-    if price is not None and factor is not None:
-        price *= factor
+def item_price(item: Element, quantity: Decimal, unit_price: str, factor: str, net: str) -> Decimal | None:
+    """The unit price with the item's factor in it, from the price or from the net; both must agree."""
+    price, charged = _money(item, unit_price), _money(item, net)
+    times = item.number(factor, below=10**4)
+    if price is not None and times is not None:
+        price *= times
     if price is None:
-        return None if net is None else _per_unit(net, quantity, item.at("net"))
-    if net is not None and _cents(price * quantity) != _cents(net):
+        return None if charged is None else _per_unit(charged, quantity, item.at(net))
+    if charged is not None and _cents(price * quantity) != _cents(charged):
         raise MappingError(
-            item.at("net"), "the charge is not the unit price times the units", "Correct price or units in the EHR."
+            item.at(net), "the charge is not the unit price times the units", "Correct price or units in the EHR."
         )
     return price
 
 
-def charge_item_price(charge: Element, quantity: Decimal) -> Decimal | None:
+def charge_item_price(charge: Element, quantity: Decimal, name: str) -> Decimal | None:
     """ChargeItem.priceOverride is the line's total price (R4), so it is divided by the units."""
-    total = _money(charge, "priceOverride")
-    return None if total is None else _per_unit(total, quantity, charge.at("priceOverride"))
+    total = _money(charge, name)
+    return None if total is None else _per_unit(total, quantity, charge.at(name))
 
 
 def _per_unit(total: Decimal, quantity: Decimal, path: str) -> Decimal:

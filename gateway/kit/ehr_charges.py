@@ -8,42 +8,16 @@ Source: shared vendors generic_smart_fhir section 7, standards claim_profile sec
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from decimal import Decimal
 
-from gateway.canonical import codes
 from gateway.canonical.errors import MappingError
 from gateway.canonical.models import ChargeLine
-from gateway.kit.ehr_charge_parts import (
-    charge_item_price,
-    concept_modifiers,
-    is_procedure_coding,
-    item_modifiers,
-    item_price,
-    place_code,
-    procedure_code,
-    quantity_of,
-    reason_code,
-    unique,
-    unit_of,
-)
-from gateway.kit.ehr_diagnoses import claim_diagnosis
-from gateway.kit.ehr_element import Element, code_values, codings, start_date
-from gateway.kit.ehr_roles import first_performer, item_performer
+from gateway.kit.ehr_charge_parts import is_procedure_coding
+from gateway.kit.ehr_charge_rows import CHARGE_ITEM_ROWS, CLAIM_ITEM_ROWS, PROCEDURE_ROWS, Charge, line_of
+from gateway.kit.ehr_element import Element, code_values, codings
 from gateway.kit.ehr_source import Known, Source
 
 NOT_PROFESSIONAL = frozenset({"institutional", "oral", "pharmacy", "vision"})
 CLAIM_STATUSES = frozenset({"active", "draft"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Charge:
-    """One charge of any source, as elements: what differs between the sources is settled before this point."""
-
-    owner: Known
-    element: Element
-    concept: str  # the member that holds the procedure code
-    dates: tuple[str, ...]
 
 
 def billing_claim(source: Source, patient: Known) -> Known | None:
@@ -99,22 +73,9 @@ def _is_of_encounter(item: Element, claim: Known, source: Source) -> bool:
 
 
 def _claim_lines(claim: Known, source: Source) -> list[ChargeLine]:
-    by_sequence = {entry.integer("sequence"): entry for entry in claim.element.children("diagnosis")}
-    lines = []
-    for item in _items(claim, source):
-        charge = _Charge(claim, item, "productOrService", ("servicedDate", "servicedPeriod"))
-        quantity = quantity_of(item)
-        lines.append(
-            replace(
-                _line(charge, source, quantity),
-                unit_price=item_price(item, quantity),
-                modifiers=item_modifiers(item, source.dialect.modifier_extensions),
-                diagnosis_codes=_pointed(item, by_sequence, claim, source),
-                location_code=place_code(item, "locationCodeableConcept"),
-                performer=item_performer(item, claim, source),
-            )
-        )
-    return lines
+    diagnoses = {entry.integer("sequence"): entry for entry in claim.element.children("diagnosis")}
+    charges = (Charge(claim, item, source, diagnoses) for item in _items(claim, source))
+    return [line_of(CLAIM_ITEM_ROWS, charge) for charge in charges]
 
 
 def _charge_item_lines(source: Source, patient: Known) -> list[ChargeLine] | None:
@@ -131,18 +92,7 @@ def _charge_item_lines(source: Source, patient: Known) -> list[ChargeLine] | Non
     lines = []
     for known in billable:
         source.same_patient(known, "subject", patient)
-        charge = _Charge(known, known.element, "code", ("occurrenceDateTime", "occurrencePeriod"))
-        quantity = quantity_of(known.element)
-        reasons = known.element.children("reason")
-        lines.append(
-            replace(
-                _line(charge, source, quantity),
-                unit_price=charge_item_price(known.element, quantity),
-                modifiers=concept_modifiers(known.element.child("code"), source.dialect.modifier_extensions),
-                diagnosis_codes=unique(reason_code(reason) for reason in reasons),
-                performer=first_performer(known, source),
-            )
-        )
+        lines.append(line_of(CHARGE_ITEM_ROWS, Charge(known, known.element, source)))
     return lines
 
 
@@ -150,61 +100,10 @@ def _procedure_lines(source: Source, patient: Known) -> list[ChargeLine] | None:
     done = [k for k in source.of_type("Procedure") if k.element.text("status") == "completed"]
     lines = []
     for known in done:
-        if not any(is_procedure_coding(coding) for coding in codings(known.element, "code")):
-            continue
-        source.same_patient(known, "subject", patient)
-        charge = _Charge(known, known.element, "code", ("performedDateTime", "performedPeriod"))
-        line = _line(charge, source, Decimal(1))
-        lines.append(
-            replace(
-                line,
-                unit_price=source.clinic.fee_schedule.get(line.code),
-                modifiers=concept_modifiers(known.element.child("code"), source.dialect.modifier_extensions),
-                diagnosis_codes=_procedure_reasons(known, source),
-                performer=first_performer(known, source),
-            )
-        )
+        if any(is_procedure_coding(coding) for coding in codings(known.element, "code")):
+            source.same_patient(known, "subject", patient)
+            lines.append(line_of(PROCEDURE_ROWS, Charge(known, known.element, source)))
     return lines or None
-
-
-def _line(charge: _Charge, source: Source, quantity: Decimal) -> ChargeLine:
-    system, code = procedure_code(charge.element, charge.concept)
-    return ChargeLine(
-        expression=charge.element.path,
-        code=code,
-        system=system,
-        modifiers=(),
-        quantity=quantity,
-        unit_price=None,
-        diagnosis_codes=(),
-        serviced=start_date(charge.element, charge.dates, source.clinic),
-        unit=unit_of(charge.element),
-    )
-
-
-def _pointed(item: Element, by_sequence: dict[int | None, Element], claim: Known, source: Source) -> tuple[str, ...]:
-    """The ICD-10-CM codes that an item points at, in pointer order."""
-    found = []
-    for i, number in enumerate(item.integers("diagnosisSequence")):
-        entry = by_sequence.get(number)
-        if entry is None:
-            path = f"{item.at('diagnosisSequence')}[{i}]"
-            raise MappingError(
-                path, "the line points at a diagnosis that the claim does not have", "Correct it in the EHR."
-            )
-        found.append(claim_diagnosis(entry, claim, source).code)
-    return unique(found)
-
-
-def _procedure_reasons(known: Known, source: Source) -> tuple[str, ...]:
-    """ICD-10-CM codes among a Procedure's reasons; clinical reasons in other systems are no pointers."""
-    concepts = list(known.element.children("reasonCode"))
-    for reference in known.element.children("reasonReference"):
-        condition = source.resolve(reference, known)
-        code = condition.element.child("code") if condition and condition.resource_type == "Condition" else None
-        concepts += [code] if code else []
-    coded = [c for c in concepts if any(x.text("system") == codes.ICD10CM for x in c.children("coding"))]
-    return unique(reason_code(concept) for concept in coded)
 
 
 def _nothing_billable(source: Source) -> MappingError:

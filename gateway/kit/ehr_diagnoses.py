@@ -11,6 +11,8 @@ from gateway.kit.ehr_source import Known, Source
 
 NOT_TRUE = frozenset({"entered-in-error", "refuted"})
 LAST = 10**9
+NO_DIAGNOSIS = "the encounter has no diagnosis, and a claim needs at least one"
+ADD_DIAGNOSIS = "Add the diagnosis to the encounter in the EHR and sign it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,9 @@ class Diagnosis:
 
 
 def diagnoses(source: Source, claim: Known | None) -> list[Diagnosis]:
-    """The diagnoses in claim order, each code once; raises `MappingError` when there is none or one lacks its code.
+    """The ICD-10-CM codes in order of rank, else of the EHR's Claim, else as listed, else by recorded date; each once.
 
-    The order is that of Encounter.diagnosis.rank, else of the EHR's own Claim, else of Encounter.diagnosis, else of
-    the encounter's Conditions by recorded date.
+    Raises `MappingError` when there is none or one lacks its code.
     """
     listed = _billing(source.encounter.element.children("diagnosis"))
     ranked = any(entry.integer("rank") is not None for entry in listed)
@@ -37,11 +38,7 @@ def diagnoses(source: Source, claim: Known | None) -> list[Diagnosis]:
     else:
         found = [Diagnosis(icd10cm(k.element, "code"), k) for k in _conditions(source)]
     if not found:
-        raise MappingError(
-            "Encounter.diagnosis",
-            "the encounter has no diagnosis, and a claim needs at least one",
-            "Add the diagnosis to the encounter in the EHR and sign it again.",
-        )
+        raise MappingError("Encounter.diagnosis", NO_DIAGNOSIS, ADD_DIAGNOSIS)
     return list({d.code: d for d in reversed(found)}.values())[::-1]
 
 

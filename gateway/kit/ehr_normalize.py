@@ -11,8 +11,9 @@ from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import MappingError
 from gateway.canonical.models import ChargeLine, EncounterBundle, EncounterRecord, Resource
 from gateway.kit.ehr_charges import billing_claim, charge_lines
-from gateway.kit.ehr_diagnoses import Diagnosis, diagnoses
+from gateway.kit.ehr_diagnoses import ADD_DIAGNOSIS, NO_DIAGNOSIS, Diagnosis, diagnoses
 from gateway.kit.ehr_element import start_date
+from gateway.kit.ehr_reading import Rule
 from gateway.kit.ehr_resources import canonical_resources, validate
 from gateway.kit.ehr_roles import (
     accident,
@@ -27,6 +28,8 @@ from gateway.kit.ehr_rows import ResourceMap
 from gateway.kit.ehr_source import Dialect, Known, Source
 
 Part = TypeVar("Part")
+_NO_DATE = "the encounter has no date, and a claim needs the date of service"
+_ENTER_DATE = "Enter the date of the visit in the EHR."
 
 
 def normalize(
@@ -40,19 +43,19 @@ def normalize(
     """The canonical encounter of a record; every reference in it resolves inside it and every resource is valid R4."""
     source = Source(record, connection, clinic, dialect)
     _require_signed(source)
-    patient = _patient(source)
+    patient = PATIENT.via(source)
     claim = billing_claim(source, patient)
     problems: list[MappingError] = []
-    found = _tried(lambda: diagnoses(source, claim), list[Diagnosis](), problems)
+    found = _tried(lambda: DIAGNOSES.via(source, claim), list[Diagnosis](), problems)
     charges = _tried(lambda: charge_lines(source, claim, patient), tuple[ChargeLine, ...](), problems)
-    serviced = _tried(lambda: _serviced(source, charges), date.min, problems)
-    held = _tried(lambda: coverages(source, claim, patient, serviced), list[Known](), problems)
+    serviced = _tried(lambda: SERVICED.via(source, charges), date.min, problems)
+    held = _tried(lambda: COVERAGES.via(source, claim, patient, serviced), list[Known](), problems)
     named = _tried(lambda: roles(source, claim), dict[str, str](), problems)
     if problems:
         raise MappingError.of(problems)
     resources = _resources(source, maps, [patient, *held], found)
-    encounter = {**resources.pop(source.encounter.reference), "diagnosis": _encounter_diagnoses(found)}
-    resources = with_order(resources, held)
+    encounter = {**resources.pop(source.encounter.reference), "diagnosis": RANKED.via(found)}
+    resources = ORDER.via(resources, held)
     for resource in (encounter, *resources.values()):
         validate(resource)
     return EncounterBundle(
@@ -62,11 +65,7 @@ def normalize(
         diagnosis_codes=tuple(diagnosis.code for diagnosis in found),
         roles=named,
         serviced=serviced,
-        location_code=place_of_service(source, claim),
-        prior_authorization=prior_authorization(claim),
-        referral_number=referral_number(source, claim),
-        accident=accident(claim),
-        source=_source_url(source),
+        **{rule.target: rule.via(source, claim) for rule in FURTHER_RULES},
     )
 
 
@@ -90,6 +89,7 @@ def _require_signed(source: Source) -> None:
 
 
 def _patient(source: Source) -> Known:
+    """The Patient that it leads to."""
     patient = source.resolve(source.encounter.element.child("subject"), source.encounter)
     if patient is None or patient.resource_type != "Patient":
         raise MappingError(
@@ -140,20 +140,48 @@ def _without_own_performer(line: ChargeLine, rendering: str) -> ChargeLine:
 
 
 def _serviced(source: Source, charges: tuple[ChargeLine, ...]) -> date:
+    """The date at the clinic on which the encounter began, else the first date of a charge."""
     period = source.encounter.element.child("period")
     started = start_date(period, ("start",), source.clinic) if period else None
     found = started or min((line.serviced for line in charges if line.serviced), default=None)
     if found is None:
         raise MappingError(
             "Encounter.period.start",
-            "the encounter has no date, and a claim needs the date of service",
-            "Enter the date of the visit in the EHR.",
+            _NO_DATE,
+            _ENTER_DATE,
         )
     return found
 
 
-def _source_url(source: Source) -> str:
+def _source_url(source: Source, _: Known | None) -> str:
+    """The EHR's address of the encounter with its version."""
     meta = source.encounter.element.child("meta")
     version = meta.text("versionId") if meta else None
     url = f"{source.base_url}/{source.encounter.vendor_reference}"
     return f"{url}/_history/{version}" if version else url
+
+
+PATIENT = Rule("patient", "Encounter.subject", _patient, required=True)
+DIAGNOSES = Rule(
+    "diagnosis_codes",
+    "Encounter.diagnosis.condition | Claim.diagnosis | Condition.code",
+    diagnoses,
+    required=True,
+    note=NO_DIAGNOSIS,
+    fix=ADD_DIAGNOSIS,
+)
+SERVICED = Rule("serviced", "Encounter.period.start", _serviced, required=True, note=_NO_DATE, fix=_ENTER_DATE)
+COVERAGES = Rule("coverages", "Coverage, Claim.insurance.coverage", coverages)
+FURTHER_RULES = (
+    Rule("location_code", "Claim.item.locationCodeableConcept | Location.type | Encounter.class", place_of_service),
+    Rule("prior_authorization", "Claim.insurance.preAuthRef", prior_authorization),
+    Rule("referral_number", "Claim.referral.identifier | ServiceRequest.identifier", referral_number),
+    Rule("accident", "Claim.accident", accident),
+    Rule("source", "Encounter.meta.versionId", _source_url),
+)
+"""Rules that need nothing of the others; their targets are the names of the bundle's members."""
+BUNDLE_RULES = (PATIENT, DIAGNOSES, SERVICED, COVERAGES, *FURTHER_RULES)
+"""What makes the encounter as a whole, beside its resources, charges and roles."""
+
+ORDER = Rule("order", "Coverage.order | Claim.insurance.sequence", with_order)
+RANKED = Rule("diagnosis", "Encounter.diagnosis.condition | Claim.diagnosis | Condition.code", _encounter_diagnoses)

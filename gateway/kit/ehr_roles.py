@@ -9,6 +9,7 @@ from gateway.canonical.errors import MappingError
 from gateway.canonical.models import Resource
 from gateway.kit.ehr_charge_parts import place_code
 from gateway.kit.ehr_element import Element, code_values, service_date
+from gateway.kit.ehr_reading import Rule
 from gateway.kit.ehr_source import Known, Source
 
 CARE_TEAM_ROLES: Mapping[str, str] = {
@@ -34,21 +35,18 @@ LAST = 10**9
 def roles(source: Source, claim: Known | None) -> dict[str, str]:
     """Canonical references by role; raises `MappingError` when nobody rendered the service."""
     found: dict[str, str] = {}
-    for role, provider in (*_care_team(source, claim), *_participants(source), *_referral_requester(source)):
-        found.setdefault(role, source.use(provider))
+    for rule in PROVIDER_RULES:
+        for role, provider in rule.via(source, claim):
+            found.setdefault(role, source.use(provider))
     if "rendering_provider" not in found:
-        raise MappingError(
-            "Encounter.participant",
-            "the encounter names no provider who saw the patient",
-            "Enter the attending or performing provider of this encounter in the EHR.",
-        )
-    facility = _facility(source, claim)
+        raise MappingError("Encounter.participant", _NOBODY, _ENTER_PROVIDER)
+    facility = FACILITY_RULE.via(source, claim)
     return {**found, "service_facility": source.use(facility)} if facility else found
 
 
-def item_performer(item: Element, claim: Known, source: Source) -> str | None:
-    """The rendering provider of one Claim.item, when the item names one."""
-    numbers = item.integers("careTeamSequence")
+def item_performer(item: Element, name: str, claim: Known, source: Source) -> str | None:
+    """The rendering provider of one Claim.item, when its numbers in `name` point at one."""
+    numbers = item.integers(name)
     for member in claim.element.children("careTeam"):
         if member.integer("sequence") in numbers and _role(member) in ("rendering_provider", None):
             provider = source.provider(member.child("provider"), claim)
@@ -57,9 +55,9 @@ def item_performer(item: Element, claim: Known, source: Source) -> str | None:
     return None
 
 
-def first_performer(known: Known, source: Source) -> str | None:
+def first_performer(known: Known, name: str, source: Source) -> str | None:
     """The first Practitioner among the performers of a ChargeItem or Procedure."""
-    found = (source.provider(member.child("actor"), known) for member in known.element.children("performer"))
+    found = (source.provider(member.child("actor"), known) for member in known.element.children(name))
     provider = next((p for p in found if p is not None), None)
     return source.use(provider) if provider else None
 
@@ -104,7 +102,7 @@ def _in_force(coverage: Known, serviced: date, source: Source) -> bool:
     return active and (start is None or start <= serviced) and (end is None or serviced <= end)
 
 
-def accident(claim: Known | None) -> Resource | None:
+def accident(_: Source, claim: Known | None) -> Resource | None:
     """Claim.accident of the billing Claim, as it is: who pays depends on it (CLM11, box 10)."""
     found = claim.element.child("accident") if claim else None
     members = ("date", "type", "locationAddress")
@@ -117,7 +115,7 @@ def with_order(resources: Mapping[str, Resource], ordered: Iterable[Known]) -> d
     return {r: {**v, "order": numbered[r]} if r in numbered else v for r, v in resources.items()}
 
 
-def prior_authorization(claim: Known | None) -> str | None:
+def prior_authorization(_: Source, claim: Known | None) -> str | None:
     """Claim.insurance.preAuthRef of the focal insurance, else of the first that has one."""
     entries = sorted(_insurance(claim), key=lambda e: (not e.flag("focal"), _or_last(e.integer("sequence"))))
     return next((number for entry in entries for number in entry.texts("preAuthRef")), None)
@@ -138,6 +136,7 @@ def referral_number(source: Source, claim: Known | None) -> str | None:
 
 
 def _care_team(source: Source, claim: Known | None) -> list[tuple[str, Known]]:
+    """By the member's role, in sequence; a lone member without a role rendered the service."""
     members = claim.element.children("careTeam") if claim else []
     found = []
     for member in sorted(members, key=lambda m: _or_last(m.integer("sequence"))):
@@ -153,8 +152,8 @@ def _role(member: Element) -> str | None:
     return next((CARE_TEAM_ROLES[c] for c in sorted(code_values(role)) if c in CARE_TEAM_ROLES), None) if role else None
 
 
-def _participants(source: Source) -> list[tuple[str, Known]]:
-    """Rendering and referring providers among Encounter.participant; a lone one without a type saw the patient."""
+def _participants(source: Source, _: Known | None) -> list[tuple[str, Known]]:
+    """Rendering (PPRF, else ATND, else SPRF) and referring (REF) ones by type; a lone one without a type rendered."""
     typed: list[tuple[set[str], Known]] = []
     for participant in source.encounter.element.children("participant"):
         provider = source.provider(participant.child("individual"), source.encounter)
@@ -171,7 +170,8 @@ def _participants(source: Source) -> list[tuple[str, Known]]:
     ]
 
 
-def _referral_requester(source: Source) -> list[tuple[str, Known]]:
+def _referral_requester(source: Source, _: Known | None) -> list[tuple[str, Known]]:
+    """Who asked for the encounter, when it is based on a ServiceRequest."""
     for reference in source.encounter.element.children("basedOn"):
         request = source.resolve(reference, source.encounter)
         if request is not None and request.resource_type == "ServiceRequest":
@@ -182,7 +182,7 @@ def _referral_requester(source: Source) -> list[tuple[str, Known]]:
 
 
 def _facility(source: Source, claim: Known | None) -> Known | None:
-    """The Location of the encounter, else of the EHR's Claim."""
+    """The first of them that is a Location."""
     encounter = source.encounter
     named = [(encounter, entry.child("location")) for entry in encounter.element.children("location")]
     named += [(claim, claim.element.child("facility"))] if claim else []
@@ -196,3 +196,24 @@ def _insurance(claim: Known | None) -> list[Element]:
 
 def _or_last(number: int | None) -> int:
     return LAST if number is None else number
+
+
+_NOBODY = "the encounter names no provider who saw the patient"
+_ENTER_PROVIDER = "Enter the attending or performing provider of this encounter in the EHR."
+_CODES = ", ".join(f"{code} is the {role.replace('_', ' ')}" for code, role in CARE_TEAM_ROLES.items())
+
+PROVIDER_RULES = (
+    Rule(
+        "rendering_provider, referring_provider, supervising_provider, ordering_provider",
+        "Claim.careTeam.provider",
+        _care_team,
+        note=f"Claim.careTeam.role: {_CODES}",
+    ),
+    Rule("rendering_provider, referring_provider", "Encounter.participant.individual", _participants),
+    Rule("referring_provider", "ServiceRequest.requester", _referral_requester),
+)
+"""Who did what; the first rule that names somebody for a role decides."""
+
+FACILITY_RULE = Rule("service_facility", "Encounter.location.location | Claim.facility", _facility)
+ROLE_RULES = (*PROVIDER_RULES, FACILITY_RULE)
+"""All rules of the roles, in the order in which they count."""

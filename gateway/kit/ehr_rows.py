@@ -25,12 +25,18 @@ def shape(**members: Via) -> Via:
             return value
         return {name: member(value[name]) for name, member in members.items() if name in value}
 
+    via.__doc__ = f"Of it only {', '.join(members)}."
     return via
 
 
 def each(member: Via) -> Via:
     """Every element of a list, transformed; anything but a list is left for the validator."""
-    return lambda value: [member(element) for element in value] if isinstance(value, list) else value
+
+    def via(value: Any) -> Any:
+        return [member(element) for element in value] if isinstance(value, list) else value
+
+    via.__doc__ = f"Each: {member.__doc__}"
+    return via
 
 
 period = shape(start=same, end=same)

@@ -1,15 +1,18 @@
 """Files exchanged with a vendor through two directories, on this machine or by SFTP.
 
-Uploads appear whole or not at all: a temporary name, then a rename. Failures come as the error tree: before the rename
-nothing was delivered (`VendorUnavailable`); a rename whose answer is lost is `OutcomeUnknown`.
+Uploads appear whole or not at all: a temporary name of their own, then a rename. Failures come as the error tree:
+before the rename, or when the rename was refused, nothing was delivered (`VendorUnavailable`); a rename whose answer is
+lost is `OutcomeUnknown`. No error tells a file's name or content.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +31,12 @@ if TYPE_CHECKING:
 
 TEMPORARY_SUFFIX = ".part"
 MAX_FILE_BYTES = 64 * 1024 * 1024
+_KEEPALIVE_SECONDS = 30
+_ABSENT = "the directory or file is not there: check the configured directories"
+_UNREADABLE = "the configured private key or host key cannot be read"
+_REFUSED = "the SFTP server does not accept the user with this password or key"
+_OTHER_KEY = "the SFTP server shows another host key than the configured one: ask the vendor before changing it"
+_DIRECTORY = 2  # FILEXFER_TYPE_DIRECTORY
 
 
 class FileDrop(Protocol):
@@ -52,6 +61,11 @@ class FileDrop(Protocol):
         """Close the connection."""
 
 
+def _temporary(name: str) -> str:
+    """A name for the time of writing; two writers of one file never share it."""
+    return f"{name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+
+
 def is_temporary(name: str) -> bool:
     """Whether a file is still being written, by us or by a vendor's usual habits."""
     return name.startswith(".") or name.endswith((TEMPORARY_SUFFIX, ".tmp", ".filepart"))
@@ -68,13 +82,18 @@ class FolderDrop:
         await asyncio.to_thread(self._put, name, content)
 
     def _put(self, name: str, content: bytes) -> None:
-        temporary = self._outgoing / f"{name}{TEMPORARY_SUFFIX}"
-        with self._errors("put"):
-            with temporary.open("wb") as file:
+        temporary = self._outgoing / _temporary(name)
+        try:
+            with self._errors("put"), temporary.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(self._outgoing / name)
+            with self._errors("put", OutcomeUnknown):
+                temporary.replace(self._outgoing / name)
+                _sync_folder(self._outgoing)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     async def delivered(self, name: str) -> bool:
         """See `FileDrop.delivered`."""
@@ -86,14 +105,18 @@ class FolderDrop:
         return await asyncio.to_thread(self._names)
 
     def _names(self) -> list[str]:
+        aged: list[tuple[float, str]] = []
         with self._errors("list"):
-            files = [f for f in self._incoming.iterdir() if f.is_file() and not is_temporary(f.name)]
-            return [file.name for file in sorted(files, key=lambda file: (file.stat().st_mtime, file.name))]
+            for file in self._incoming.iterdir():
+                with suppress(FileNotFoundError):  # taken away meanwhile
+                    if file.is_file() and not is_temporary(file.name):
+                        aged.append((file.stat().st_mtime, file.name))
+        return [name for _, name in sorted(aged)]
 
     async def get(self, name: str) -> bytes:
         """See `FileDrop.get`."""
         with self._errors("get"):
-            return await asyncio.to_thread((self._incoming / name).read_bytes)
+            return _bounded(self._vendor, await asyncio.to_thread((self._incoming / name).read_bytes))
 
     async def remove(self, name: str) -> None:
         """See `FileDrop.remove`."""
@@ -104,15 +127,23 @@ class FolderDrop:
         """Nothing to close."""
 
     @contextmanager
-    def _errors(self, operation: str) -> Iterator[None]:
+    def _errors(self, operation: str, lost: type[AdapterError] = VendorUnavailable) -> Iterator[None]:
         try:
             yield
         except PermissionError:
-            text = "the folder may not be written or read: correct its permissions"
-            raise PermissionMissing(self._vendor, operation, text) from None
+            raise PermissionMissing(self._vendor, operation, "the folder's permissions must be corrected") from None
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise VendorUnavailable(self._vendor, operation, _ABSENT, code=ErrorCode.NOT_FOUND) from None
         except OSError as problem:
-            text = f"the folder cannot be used ({problem.strerror})"
-            raise VendorUnavailable(self._vendor, operation, text) from None
+            raise lost(self._vendor, operation, f"the folder cannot be used ({problem.strerror})") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """One SSH connection and the SFTP client over it."""
+
+    connection: asyncssh.SSHClientConnection
+    client: asyncssh.SFTPClient
 
 
 class SftpDrop:
@@ -122,34 +153,23 @@ class SftpDrop:
     """
 
     def __init__(
-        self,
-        vendor: str,
-        *,
-        host: str,
-        port: int,
-        user: str,
-        host_key: str,
-        outgoing: str,
-        incoming: str,
-        password: str = "",
-        private_key: str = "",
-        timeout_seconds: float = 30.0,
-    ) -> None:
+        self, vendor: str, *, host: str, port: int, user: str, host_key: str, outgoing: str, incoming: str,
+        password: str = "", private_key: str = "", timeout_seconds: float = 30.0,
+    ) -> None:  # fmt: skip
         self._vendor, self._host, self._port, self._user = vendor, host, port, user
         self._host_key, self._password, self._private_key = host_key, password, private_key
         self._outgoing, self._incoming = PurePosixPath(outgoing), PurePosixPath(incoming)
         self._timeout = timeout_seconds
-        self._connection: asyncssh.SSHClientConnection | None = None
-        self._client: asyncssh.SFTPClient | None = None
+        self._link: _Link | None = None
         self._opening = asyncio.Lock()
 
     async def put(self, name: str, content: bytes) -> None:
         """See `FileDrop.put`."""
-        temporary = str(self._outgoing / f"{name}{TEMPORARY_SUFFIX}")
+        temporary, final = str(self._outgoing / _temporary(name)), str(self._outgoing / name)
         async with self._session("put") as client, client.open(temporary, "wb") as file:
             await file.write(content)
         async with self._session("put", may_have_saved=True) as client:
-            await client.posix_rename(temporary, str(self._outgoing / name))
+            await _rename(client, temporary, final)
 
     async def delivered(self, name: str) -> bool:
         """See `FileDrop.delivered`."""
@@ -160,90 +180,120 @@ class SftpDrop:
         """See `FileDrop.names`."""
         async with self._session("list") as client:
             entries = [e async for e in client.scandir(str(self._incoming))]
-        files = [(e.attrs.mtime or 0, str(e.filename)) for e in entries if e.attrs.type != _directory_type()]
+        files = [(e.attrs.mtime or 0, str(e.filename)) for e in entries if e.attrs.type != _DIRECTORY]
         return [name for _, name in sorted(files) if not is_temporary(name)]
 
     async def get(self, name: str) -> bytes:
         """See `FileDrop.get`."""
         async with self._session("get") as client, client.open(str(self._incoming / name), "rb") as file:
             content: bytes = await file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise UnexpectedResponse(self._vendor, "get", "the vendor's file is larger than 64 MiB")
-        return content
+        return _bounded(self._vendor, content)
 
     async def remove(self, name: str) -> None:
         """See `FileDrop.remove`."""
+        import asyncssh  # noqa: PLC0415
+
         async with self._session("remove") as client:
-            if await client.exists(str(self._incoming / name)):
+            with suppress(asyncssh.SFTPNoSuchFile):
                 await client.remove(str(self._incoming / name))
 
     async def aclose(self) -> None:
         """Close the connection."""
-        connection, self._connection, self._client = self._connection, None, None
-        if connection is not None:
-            connection.close()
-            await connection.wait_closed()
+        link, self._link = self._link, None
+        if link is not None:
+            link.connection.close()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(link.connection.wait_closed(), self._timeout)
 
     @asynccontextmanager
     async def _session(self, operation: str, *, may_have_saved: bool = False) -> AsyncIterator[asyncssh.SFTPClient]:
         import asyncssh  # noqa: PLC0415  (only connections over SFTP pay for it)
 
-        client = await self._opened(operation)
+        link = await self._opened(operation)
         lost: type[AdapterError] = OutcomeUnknown if may_have_saved else VendorUnavailable
+        # A cancelled call would still wait for the server to close its file: only the end of the connection frees it.
+        alarm = asyncio.get_running_loop().call_later(self._timeout, link.connection.abort)
         try:
-            async with asyncio.timeout(self._timeout):
-                yield client
+            yield link.client
+        except (asyncssh.SFTPConnectionLost, asyncssh.SFTPBadMessage, asyncssh.DisconnectError, OSError):
+            self._forget(link)
+            raise lost(self._vendor, operation, "the SFTP connection broke off", code=ErrorCode.TIMEOUT) from None
         except asyncssh.SFTPPermissionDenied:
             raise PermissionMissing(self._vendor, operation, "the directory may not be used") from None
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
-            text = "the directory or file is not there: check the configured directories"
-            raise VendorUnavailable(self._vendor, operation, text, code=ErrorCode.NOT_FOUND) from None
-        except (asyncssh.Error, OSError, TimeoutError):
-            self._forget()
-            raise lost(self._vendor, operation, "the SFTP connection broke off", code=ErrorCode.TIMEOUT) from None
+            raise VendorUnavailable(self._vendor, operation, _ABSENT, code=ErrorCode.NOT_FOUND) from None
+        except asyncssh.SFTPNoConnection:  # known before the request left
+            self._forget(link)
+            raise VendorUnavailable(self._vendor, operation, "the SFTP connection is gone") from None
+        except asyncssh.Error:
+            raise VendorUnavailable(self._vendor, operation, "the SFTP server refused the request") from None
+        finally:
+            alarm.cancel()
 
-    async def _opened(self, operation: str) -> asyncssh.SFTPClient:
+    async def _opened(self, operation: str) -> _Link:
         async with self._opening:
-            if self._client is None:
-                self._connection, self._client = await self._open(operation)
-            return self._client
+            if self._link is None or self._link.connection.is_closed():
+                self._link = await self._open(operation)
+            return self._link
 
-    async def _open(self, operation: str) -> tuple[asyncssh.SSHClientConnection, asyncssh.SFTPClient]:
+    async def _open(self, operation: str) -> _Link:
         import asyncssh  # noqa: PLC0415
 
-        keys = [asyncssh.import_private_key(self._private_key)] if self._private_key else None
-        known = asyncssh.import_known_hosts(
-            f"[{self._host}]:{self._port} {self._host_key}\n{self._host} {self._host_key}\n"
-        )
         try:
             async with asyncio.timeout(self._timeout):
-                connection = await asyncssh.connect(
-                    self._host,
-                    self._port,
-                    username=self._user,
-                    password=self._password or None,
-                    client_keys=keys,
-                    known_hosts=known,
-                    config=None,
-                    agent_path=None,
-                )
-                return connection, await connection.start_sftp_client()
+                connection = await self._connect()
+                try:
+                    return _Link(connection, await connection.start_sftp_client())
+                except BaseException:
+                    connection.abort()
+                    raise
+        except asyncssh.KeyImportError:
+            raise CredentialsRejected(self._vendor, operation, _UNREADABLE) from None
         except asyncssh.PermissionDenied:
-            text = "the SFTP server does not accept the user with this password or key"
-            raise CredentialsRejected(self._vendor, operation, text) from None
-        except asyncssh.HostKeyNotVerifiable:
-            text = "the SFTP server shows another host key than the configured one: ask the vendor before changing it"
-            raise CredentialsRejected(self._vendor, operation, text) from None
+            raise CredentialsRejected(self._vendor, operation, _REFUSED) from None
+        except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed):
+            raise CredentialsRejected(self._vendor, operation, _OTHER_KEY) from None
         except (asyncssh.Error, OSError, TimeoutError):
             raise VendorUnavailable(self._vendor, operation, "no SFTP connection could be made") from None
 
-    def _forget(self) -> None:
-        if self._connection is not None:
-            self._connection.abort()
-        self._connection = self._client = None
+    async def _connect(self) -> asyncssh.SSHClientConnection:
+        import asyncssh  # noqa: PLC0415
+
+        keys = [asyncssh.import_private_key(self._private_key)] if self._private_key else None
+        known: tuple[list[asyncssh.SSHKey], ...] = ([asyncssh.import_public_key(self._host_key)], [], [])
+        return await asyncssh.connect(
+            self._host, self._port, username=self._user, password=self._password or None, client_keys=keys,
+            known_hosts=known, keepalive_interval=_KEEPALIVE_SECONDS, config=None, agent_path=None,
+        )  # fmt: skip
+
+    def _forget(self, link: _Link) -> None:
+        """Drop the connection that failed; another call may have opened a new one already."""
+        link.connection.abort()
+        if self._link is link:
+            self._link = None
 
 
-def _directory_type() -> int:
+async def _rename(client: asyncssh.SFTPClient, temporary: str, final: str) -> None:
+    """Rename over what is there, also on servers that only know the plain rename."""
     import asyncssh  # noqa: PLC0415
 
-    return asyncssh.FILEXFER_TYPE_DIRECTORY
+    try:
+        await client.posix_rename(temporary, final)
+    except asyncssh.SFTPOpUnsupported:
+        if await client.exists(final):
+            await client.remove(final)
+        await client.rename(temporary, final)
+
+
+def _bounded(vendor: str, content: bytes) -> bytes:
+    if len(content) > MAX_FILE_BYTES:
+        raise UnexpectedResponse(vendor, "get", "the vendor's file is larger than 64 MiB")
+    return content
+
+
+def _sync_folder(folder: Path) -> None:  # makes a rename durable
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

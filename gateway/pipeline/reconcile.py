@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from gateway.canonical.audit_event import AuditEvent, Outcome, Step
-from gateway.canonical.errors import AdapterError, Retry, UnexpectedResponse
+from gateway.canonical.errors import AdapterError, Retry, UnexpectedResponse, UnsupportedOperation
 from gateway.canonical.models import (
     ClaimFrequency,
     ClaimOutcome,
@@ -102,6 +102,8 @@ async def _ask(pipeline: Pipeline, job: Job, adapter: BillingAdapter, row: Submi
         return
     try:
         outcome = await adapter.fetch_outcome(row.receipt)
+    except UnsupportedOperation:  # the capability is the adapter's, this connection is set up without it
+        return
     except AdapterError as problem:
         if problem.retry is not Retry.NEVER:
             raise

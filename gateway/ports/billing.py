@@ -19,6 +19,7 @@ class BillingCapability(StrEnum):
     """What a billing adapter can do; an undeclared verb raises `UnsupportedOperation`."""
 
     FIND_SUBMISSION = "find_submission"
+    REPEAT = "repeat"  # a second `submit` of the same payload is dropped, at least where a setting says so
     POLL_OUTCOME = "poll_outcome"
     INBOUND_OUTCOME = "inbound_outcome"
     CORRECT = "correct"  # `build` takes a claim that replaces one on file
@@ -99,6 +100,7 @@ class BillingAdapterInfo:
     looking for it prove anything.
     `carried` maps each canonical element (`kit.payload.CLAIM_ELEMENTS`) to the vendor's field, or to "- why none is
     needed"; `rows` are the mapping's own tables by a title each. The mapping document is printed from both.
+    `mapping_of` gives both for a connection whose settings decide about them; `carried` and `rows` are then an example.
     """
 
     name: str
@@ -111,3 +113,4 @@ class BillingAdapterInfo:
     settle_seconds: float = 120.0
     carried: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    mapping_of: Callable[[Any], tuple[Mapping[str, str], Mapping[str, Sequence[Row]]]] | None = None

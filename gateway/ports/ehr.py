@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from gateway.canonical.mapping import Row
 from gateway.canonical.models import (
     EncounterBundle,
     EncounterRecord,
@@ -58,7 +59,12 @@ class EhrAdapter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EhrAdapterInfo:
-    """The fact sheet of an EHR adapter; `simulator` is `module:function`, imported only by the sandbox."""
+    """The fact sheet of an EHR adapter; `simulator` is `module:function`, imported only by the sandbox.
+
+    `rows` are the mapping's own tables by what they make: a canonical resource ("Patient") or a part of the encounter
+    ("charge"), words in parentheses after it where several tables make the same. The mapping document is printed from
+    them.
+    """
 
     name: str
     title: str
@@ -67,3 +73,4 @@ class EhrAdapterInfo:
     capabilities: frozenset[EhrCapability]
     open: Callable[[Any, AdapterContext], EhrAdapter]
     simulator: str = ""
+    rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)

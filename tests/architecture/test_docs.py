@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 
 from gateway import settings
 from gateway.cli import app
+from gateway.feature_matrix import matrix, with_matrix
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = [m for m in vars(settings).values() if isinstance(m, type) and issubclass(m, settings._Strict)]
@@ -39,3 +41,30 @@ def test_every_adapter_has_a_readme_that_lists_its_settings_and_is_in_the_main_o
         missing = [name for name in point.load().settings.model_fields if f"`{name}`" not in readme]
         assert missing == [], f"{point.name}: settings without a word in its README"
         assert f"`{point.name}`" in main
+
+
+def test_the_feature_matrix_of_the_readme_is_that_of_the_fact_sheets() -> None:
+    """GATEWAY_WRITE_GOLDEN=1 writes it anew."""
+    path = ROOT / "README.md"
+    text = path.read_text("utf-8")
+    present = with_matrix(text)
+    if os.environ.get("GATEWAY_WRITE_GOLDEN"):
+        path.write_text(present, "utf-8")
+    else:
+        assert text == present, "an adapter can do other things than README.md says"
+
+
+def test_the_matrix_names_every_capability_of_every_adapter() -> None:
+    rows = {cells[0]: cells for line in matrix().splitlines() if (cells := line.split(" | "))}
+    for group in ("ehr", "billing"):
+        for point in entry_points(group=f"gateway.{group}_adapters"):
+            (row,) = (cells for name, cells in rows.items() if f"`{point.name}`" in name)
+            info = point.load()
+            assert row[1] == info.title
+            submit = 1 if group == "billing" else 0
+            assert " ".join(row[2:]).count("yes") == len(info.capabilities) + submit
+
+
+def test_the_markers_must_be_there() -> None:
+    with pytest.raises(ValueError, match="<!-- adapters -->"):
+        with_matrix("# A document without markers")

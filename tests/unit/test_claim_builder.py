@@ -14,7 +14,8 @@ from gateway.canonical.errors import MappingError
 from gateway.canonical.jsonio import dumps
 from gateway.canonical.models import EncounterBundle
 from gateway.canonical.validation import check_claim
-from gateway.pipeline.normalize import changed_elements, claim_hash
+from gateway.pipeline.corrections import changed_elements
+from gateway.pipeline.normalize import claim_hash
 
 CREATED = "2026-03-04T12:00:00+00:00"
 
@@ -91,4 +92,5 @@ def test_only_content_changes_the_hash(encounter_bundle: EncounterBundle, clinic
         replace(encounter_bundle, charges=(more, encounter_bundle.charges[1])), clinic, created=CREATED
     )
     assert claim_hash(changed) != claim_hash(claim)
-    assert changed_elements(claim, changed) == ["Claim.item", "Claim.total"]
+    leaves = ["Claim.item[0].quantity.value", "Claim.item[0].net.value", "Claim.total.value"]
+    assert changed_elements(claim, changed) == leaves

@@ -206,7 +206,7 @@ async def test_the_first_poll_looks_back_and_the_next_ones_overlap(ehr: Any) -> 
     assert [pair async for pair in ehr.changed_encounters(None)] == []
     assert [pair async for pair in ehr.changed_encounters("2026-03-04T10:05:00+00:00")] == []
     assert [a["_lastUpdated"] for a in asked] == ["ge2026-03-04T23:00:00.000Z", "ge2026-03-04T10:00:00.000Z"]
-    assert asked[0]["status"] == "finished"
+    assert asked[0]["status"] == "finished,entered-in-error"
     assert asked[0]["_sort"] == "_lastUpdated"
 
 

@@ -21,7 +21,9 @@ ADAPTER = BillingAdapterInfo(
     title="MedicsPremier (HL7 v2, ADS API v4)",
     docs="https://www.adsc.com/",
     settings=MedicsPremierSettings,
-    capabilities=frozenset({BillingCapability.INBOUND_OUTCOME, BillingCapability.SECONDARY_PAYER}),
+    capabilities=frozenset(
+        {BillingCapability.REPEAT, BillingCapability.INBOUND_OUTCOME, BillingCapability.SECONDARY_PAYER}
+    ),
     open=MedicsPremier,
     simulator="adapters.billing.medics_premier.simulator",
     settle_seconds=60.0,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from gateway.canonical import codes
 from gateway.kit.ehr_rows import US_CORE, ResourceMap
-from gateway.kit.ehr_tables import resource_tables
+from gateway.kit.ehr_tables import encounter_tables
 from gateway.kit.mapping import Row
 
 RESOURCE_MAPS: Mapping[str, ResourceMap] = US_CORE
@@ -28,5 +28,5 @@ CODE_SYSTEM_ALIASES: Mapping[str, str] = {
 CHARGE_SOURCES = ("claim", "charge_item", "procedure")
 """Where charges are looked for: the first one that the EHR fills is the whole truth."""
 
-TABLES: Mapping[str, Sequence[Row]] = resource_tables(RESOURCE_MAPS)
+TABLES: Mapping[str, Sequence[Row]] = encounter_tables(RESOURCE_MAPS, CHARGE_SOURCES)
 """What the mapping document prints of this adapter."""
