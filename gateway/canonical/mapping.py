@@ -85,17 +85,29 @@ def _steps(path: str) -> tuple[_Step, ...]:
 
 
 def _walk(value: Any, steps: tuple[_Step, ...], arrived_by: _Step) -> Any:
-    _, index, key, wanted = arrived_by
-    if isinstance(value, list):
-        kept = value if key is None else [v for v in value if _matches(v, key, wanted)]
-        chosen = kept if index is None else kept[index : index + 1]
-        walked = (_walk(element, steps, ("", None, None, "")) for element in chosen)
-        return next((found for found in walked if found is not None), None)
-    if index or value is None or (key is not None and not _matches(value, key, wanted)):
-        return None
-    if not steps:
-        return value
-    return _walk(value.get(steps[0][0]), steps[1:], steps[0]) if isinstance(value, dict) else None
+    """What the steps lead to; only a list of several is walked by itself, as paths are short and lists mostly single."""
+    position = 0
+    while True:
+        _, index, key, wanted = arrived_by
+        if isinstance(value, list):
+            kept = value if key is None else [v for v in value if _matches(v, key, wanted)]
+            kept = kept if index is None else kept[index : index + 1]
+            if len(kept) != 1:
+                walked = (_walk(element, steps[position:], _ARRIVED) for element in kept)
+                return next((found for found in walked if found is not None), None)
+            value, arrived_by = kept[0], _ARRIVED
+            continue
+        if index or value is None or (key is not None and not _matches(value, key, wanted)):
+            return None
+        if position == len(steps):
+            return value
+        if not isinstance(value, dict):
+            return None
+        arrived_by = steps[position]
+        value, position = value.get(arrived_by[0]), position + 1
+
+
+_ARRIVED: _Step = ("", None, None, "")
 
 
 def _matches(value: Any, key: tuple[str, ...], wanted: str) -> bool:
