@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from benchmarks.command import Benchmark, Document, main_of, say
@@ -18,16 +17,15 @@ from benchmarks.figures import bar, spread
 from benchmarks.surroundings import surroundings
 from gateway.canonical.errors import MappingError, UnsupportedElement
 from gateway.canonical.models import ClaimBundle, ClaimFrequency, VendorPayload
-from gateway.dry_connection import dry_connection
+from gateway.dry_connection import sample_connection
 from gateway.kit.samples import SAMPLES, sample
 from gateway.ports.billing import BillingAdapter
-from gateway.registry import BILLING_GROUP, adapter_names
+from gateway.registry import BILLING_GROUP, adapter_names, load_adapter
 
 BUILD_AT_MOST_MICROSECONDS = 1000.0
 BATCHED_AT_MOST_MICROSECONDS = 300.0
 BATCH = 100
 MADE_AT = datetime(2026, 3, 4, 14, 12, tzinfo=UTC)
-NO_FILE = Path("gateway.yaml.absent")  # sample settings, whatever lies in the working directory
 
 
 async def measure(options: argparse.Namespace) -> Document:
@@ -35,7 +33,8 @@ async def measure(options: argparse.Namespace) -> Document:
     found: dict[str, Any] = {}
     bars = []
     for name in adapter_names(BILLING_GROUP):
-        with dry_connection(name, NO_FILE, "", sample("office_visit")) as link:
+        info = load_adapter(BILLING_GROUP, name, "entry points")
+        with sample_connection(info, sample("office_visit")) as link:
             adapter = link.open()
             figures = _figures(adapter, options.repeats)
             await adapter.aclose()

@@ -83,7 +83,7 @@ class OpenConnections:
         return self._billing[clinic_id, connection].settle_seconds
 
     def outcome_seconds(self, clinic_id: str, connection: str) -> float:
-        """The connection's own setting `outcome_seconds`, else every 15 minutes."""
+        """The connection's setting."""
         return self._billing[clinic_id, connection].outcome_seconds
 
     def default_billing(self, clinic_id: str) -> str:
@@ -148,7 +148,7 @@ def _open_billing(
     info: BillingAdapterInfo = load_adapter(BILLING_GROUP, adapter, loaded.where(*where, "adapter"))
     settings = loaded.adapter_settings(info.settings, clinic_id, "billing", name)
     settle_seconds = float(getattr(settings, "settle_seconds", info.settle_seconds))
-    outcome_seconds = float(getattr(settings, "outcome_seconds", DEFAULT_OUTCOME_SECONDS))
+    outcome_seconds = loaded.gateway.clinics[clinic_id].billing[name].outcome_seconds
     link = BillingLink(info, info.open(settings, context), settle_seconds, outcome_seconds)
     opened.add_billing(clinic_id, name, link)
 

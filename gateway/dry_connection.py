@@ -69,8 +69,15 @@ def dry_connection(
         facts = loaded.gateway.clinics[clinic_id].facts(clinic_id)
         yield DryConnection(info, name, settings, facts, f"connection {name} of clinic {clinic_id} in {path}")
         return
+    with sample_connection(info, claim) as link:
+        yield link
+
+
+@contextmanager
+def sample_connection(info: BillingAdapterInfo, claim: ClaimBundle | None = None) -> Iterator[DryConnection]:
+    """A connection with the settings that the adapter's simulator gives, whatever gateway.yaml there is."""
     with TemporaryDirectory() as folder:
-        origin = f"sample settings of the {adapter} simulator, clinic time zone {SAMPLE_ZONE}"
+        origin = f"sample settings of the {info.name} simulator, clinic time zone {SAMPLE_ZONE}"
         yield DryConnection(info, SAMPLE, _sample_settings(info, Path(folder)), _sample_clinic(claim), origin)
 
 

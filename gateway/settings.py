@@ -54,6 +54,14 @@ class ConnectionSettings(_Strict):
     settings: dict[str, Any] = Field(default_factory=dict, description="The adapter's own settings.")
 
 
+class BillingConnectionSettings(ConnectionSettings):
+    """One link of a clinic to one billing system."""
+
+    outcome_seconds: float = Field(
+        default=900.0, gt=0, description="How often the vendor is asked what became of claims, in seconds."
+    )
+
+
 class ClinicSettings(_Strict):
     """One clinic: a tenant."""
 
@@ -70,7 +78,7 @@ class ClinicSettings(_Strict):
         default_factory=dict, description="The billing payer id per payer name or identifier at the EHR."
     )
     ehr: dict[str, ConnectionSettings] = Field(min_length=1, description="EHR connections by name.")
-    billing: dict[str, ConnectionSettings] = Field(min_length=1, description="Billing connections by name.")
+    billing: dict[str, BillingConnectionSettings] = Field(min_length=1, description="Billing connections by name.")
     default_billing: str = Field(default="", description="Which billing connection claims go to; needed for several.")
 
     @field_validator("timezone")

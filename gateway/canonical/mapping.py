@@ -85,7 +85,7 @@ def _steps(path: str) -> tuple[_Step, ...]:
 
 
 def _walk(value: Any, steps: tuple[_Step, ...], arrived_by: _Step) -> Any:
-    """What the steps lead to; only a list of several is walked by itself, as paths are short and lists mostly single."""
+    """What the steps lead to. Only a list of several elements is walked by itself: most lists hold one."""
     position = 0
     while True:
         _, index, key, wanted = arrived_by

@@ -22,6 +22,7 @@ CLINIC_ID = "demo-clinic"
 HOST = "127.0.0.1"
 ERROR_RATE = 0.08
 PORTS = 5
+OUTCOME_SECONDS = 2.0  # a sandbox's payers answer at once
 
 
 class Manner(TypedDict):
@@ -129,7 +130,13 @@ def _configuration(
             CLINIC_ID: {
                 **_plain(day.clinic),
                 "ehr": {"ehr": {"adapter": plan.ehr, "settings": links["ehr"].settings}},
-                "billing": {"billing": {"adapter": plan.billing, "settings": links["billing"].settings}},
+                "billing": {
+                    "billing": {
+                        "adapter": plan.billing,
+                        "outcome_seconds": OUTCOME_SECONDS,
+                        "settings": links["billing"].settings,
+                    }
+                },
             }
         },
         "server": {"host": HOST, "port": gateway_port, "public_url": f"http://{HOST}:{gateway_port}"},

@@ -72,7 +72,7 @@ class Server:
             "host_key": public(KEY),
             "outgoing": "/inbound",
             "incoming": "/outbound",
-            "timeout_seconds": 2.0,
+            "timeout_seconds": 5.0,
         }
         return SftpDrop("clearinghouse", **(settings | changes))
 
@@ -341,7 +341,7 @@ async def test_a_connection_lost_while_writing_delivers_nothing(server: Server, 
         connection.abort()
 
     server.at_open = lose
-    drop = server.drop(timeout_seconds=0.3)
+    drop = server.drop(timeout_seconds=0.8)
     with pytest.raises(VendorUnavailable) as failure:
         await drop.put(NAME, CONTENT)
     assert "DOE" not in str(failure.value)
@@ -355,14 +355,14 @@ async def test_a_connection_lost_while_writing_delivers_nothing(server: Server, 
 @pytest.mark.parametrize("step", ["write", "read", "list"])
 async def test_a_server_that_falls_silent_is_given_up(server: Server, step: str) -> None:
     (server.incoming / "a.999").write_bytes(b"ISA")
-    drop = server.drop(timeout_seconds=0.3)
+    drop = server.drop(timeout_seconds=0.8)
     calls: dict[str, Callable[[], Any]] = {
         "write": lambda: drop.put(NAME, CONTENT),
         "read": lambda: drop.get("a.999"),
         "list": drop.names,
     }
     server.hangs_at = step
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(5):
         with pytest.raises(VendorUnavailable, match="broke off"):
             await calls[step]()
     server.hangs_at = ""
@@ -382,7 +382,7 @@ async def test_a_rename_whose_answer_is_lost_is_unknown(server: Server, renamed:
         connection.abort()
 
     server.at_rename = lose
-    drop = server.drop(timeout_seconds=0.3)
+    drop = server.drop(timeout_seconds=0.8)
     with pytest.raises(OutcomeUnknown) as failure:
         await drop.put(NAME, CONTENT)
     assert NAME not in str(failure.value)
@@ -452,7 +452,7 @@ async def test_the_failure_of_one_call_leaves_a_newer_connection_alone(server: S
     async def hang(*_: Any) -> None:
         await asyncio.sleep(60)
 
-    drop = server.drop(timeout_seconds=0.4)
+    drop = server.drop(timeout_seconds=1.0)
     server.at_rename = hang
     slow = asyncio.create_task(drop.put("1.837", CONTENT))
     await asyncio.sleep(0.2)

@@ -27,10 +27,15 @@ ADAPTER = BillingAdapterInfo(
     carried=rows.CARRIED,
     rows={
         "Bundle": rows.BUNDLE_ROWS,
-        "Claim": rows.CLAIM_ROWS,
-        "Claim on file (Claim.related)": rows.RELATED_ROWS,
-        "Bundle entry": rows.ENTRY_ROWS,
-        "Supporting resource": rows.SHARED_ROWS,
+        "Parameters (only with submit_body parameters)": rows.PARAMETERS_ROWS,
+        "Bundle.entry": rows.ENTRY_ROWS,
+        "References (in every resource)": rows.REFERENCE_ROWS,
+        "Claim (changed or added)": rows.CLAIM_ROWS,
+        "Claim.related (the claim on file)": rows.RELATED_ROWS,
+        "Bundle.entry of the Claim (transaction only)": rows.CLAIM_REQUEST_ROWS,
+        "Bundle.entry of another resource (transaction only, supporting update)": rows.UPDATE_REQUEST_ROWS,
+        "Bundle.entry of another resource (transaction only, supporting create)": rows.CREATE_REQUEST_ROWS,
+        "Another resource (transaction only, added)": rows.SHARED_ROWS,
     },
 )
 

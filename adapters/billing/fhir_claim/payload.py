@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from adapters.billing.fhir_claim.rows import (
     BUNDLE_ROWS,
     CARRIED,
+    CLAIM_REQUEST_ROWS,
     CLAIM_ROWS,
+    CREATE_REQUEST_ROWS,
     ENTRY_ROWS,
+    PARAMETERS_ROWS,
+    REFERENCE_ROWS,
     RELATED_ROWS,
-    RESOURCE_IDENTIFIER,
     SHARED_ROWS,
-    SUBMISSION_IDENTIFIER,
-    resource_identifier,
-    urn,
+    UPDATE_REQUEST_ROWS,
+    Rename,
+    Travelling,
 )
 from adapters.billing.fhir_claim.settings import FhirClaimSettings, Mode
 from gateway.canonical import jsonio
@@ -37,10 +40,6 @@ TRANSACTION = "transaction"
 
 _NAMESPACE = uuid.UUID("6f1d1c3e-6a0b-5d0e-9c58-0a4c1f8b7e21")
 _SUBMISSION_ID = re.compile(r"[A-Za-z0-9.\-]{1,64}")  # it stands in a search URL, where nothing needs escaping
-_LITERAL = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9.\-_]+")
-
-Rename = Callable[[str, str], Mapping[str, Any]]
-"""(literal reference, its FHIRPath) to the members that stand in its place."""
 
 
 def build(
@@ -60,23 +59,19 @@ def build(
     refuse_uncarried(bundle, CARRIED, TITLE)
     uuids = {reference: _uuid(clinic_id, reference) for reference in bundle.resources}
     claim_uuid = _uuid(clinic_id, f"{reference_of(bundle.claim)}/{submission_id}")
-    claim = _claim(bundle.claim, submission_id, prior, _strict(uuids))
+    entries = [_claim_entry(bundle, submission_id, settings, prior, _strict(uuids), claim_uuid)]
+    rename = _lenient(uuids, clinic_id)
+    for reference, resource in bundle.resources.items():
+        entries.append(_entry(Travelling(resource, rename, reference), uuids[reference], settings))
     transaction = settings.mode is Mode.TRANSACTION
-    rest = [
-        (uuids[reference], _rewritten(resource, _lenient(uuids, clinic_id), reference))
-        for reference, resource in bundle.resources.items()
-    ]
-    body: Resource = {
-        "resourceType": "Bundle",
-        **apply(BUNDLE_ROWS, {"Claim": bundle.claim, "submission": {"id": submission_id}}),
-        "type": TRANSACTION if transaction else "collection",
-        "entry": [
-            _claim_entry(claim, claim_uuid, submission_id, settings),
-            *(_entry(resource, key, settings) for key, resource in rest),
-        ],
+    roots: dict[str, Any] = {
+        "Claim": bundle.claim,
+        "submission": {"id": submission_id},
+        "settings": {"kind": TRANSACTION if transaction else "collection"},
     }
+    body: Resource = {**apply(BUNDLE_ROWS, roots), "entry": entries}
     if not transaction and settings.submit_body == "parameters":
-        body = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": body}]}
+        body = apply(PARAMETERS_ROWS, {**roots, "bundle": body})
     fields = {"operation": TRANSACTION if transaction else SUBMIT}
     return VendorPayload(submission_id, CONTENT_TYPE, jsonio.dumps(body), fields)
 
@@ -85,16 +80,28 @@ def _uuid(clinic_id: str, name: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{clinic_id}/{name}"))
 
 
-def _claim(claim: Resource, submission_id: str, prior: SubmissionReceipt | None, rename: Rename) -> Resource:
-    known = dict(prior.vendor_ids) if prior else {}
-    related = claim.get("related", ())
+def _claim_entry(
+    bundle: ClaimBundle,
+    submission_id: str,
+    settings: FhirClaimSettings,
+    prior: SubmissionReceipt | None,
+    rename: Rename,
+    key: str,
+) -> dict[str, Any]:
+    """The entry of the Claim, with the submission's identifier, and the claim on file as the server knows it."""
+    claim, related = bundle.claim, bundle.claim.get("related", ())
     plain = {name: value for name, value in claim.items() if name != "related"}
-    changed: Resource = _rewritten(plain, rename, "Claim")
-    added = apply(CLAIM_ROWS, {"submission": {"id": submission_id}})
+    submission = {"id": submission_id, "search": submission_id if settings.conditional_create else None}
+    roots = {"submission": submission, "entry": {"uuid": key}, "resource": Travelling(plain, rename, "Claim")}
+    transaction = settings.mode is Mode.TRANSACTION
+    entry = _nested(apply((*ENTRY_ROWS, *(CLAIM_REQUEST_ROWS if transaction else ())), roots))
+    changed = entry["resource"]
+    added = apply(CLAIM_ROWS, roots)
     changed["identifier"] = [*claim.get("identifier", ()), added["identifier"]]
     if related:
-        changed["related"] = [_related(entry, known) for entry in related]
-    return changed
+        known = dict(prior.vendor_ids) if prior else {}
+        changed["related"] = [_related(each, known) for each in related]
+    return {**entry, "resource": _without_id(changed)} if transaction else entry
 
 
 def _related(related: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
@@ -104,28 +111,17 @@ def _related(related: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, 
     return {**({"claim": mapped.pop("claim")} if "claim" in mapped else {}), **kept, **mapped}
 
 
-def _claim_entry(claim: Resource, key: str, submission_id: str, settings: FhirClaimSettings) -> dict[str, Any]:
+def _entry(travelling: Travelling, key: str, settings: FhirClaimSettings) -> dict[str, Any]:
+    """The entry of a resource that the claim references."""
+    original = travelling.content
+    roots = {"entry": {"uuid": key, "type": original["resourceType"]}, "resource": travelling}
     if settings.mode is Mode.SUBMIT:
-        return _framed(claim, key, {})
-    condition = f"identifier={SUBMISSION_IDENTIFIER}|{submission_id}" if settings.conditional_create else None
-    return _framed(_without_id(claim), key, {"method": "POST", "url": "Claim", "condition": condition})
-
-
-def _entry(resource: Resource, key: str, settings: FhirClaimSettings) -> dict[str, Any]:
-    if settings.mode is Mode.SUBMIT:
-        return _framed(resource, key, {})
-    shared = _without_id(resource)
-    added = apply(SHARED_ROWS, {"entry": {"uuid": key}})
-    shared["identifier"] = [*resource.get("identifier", ()), added["identifier"]]
-    found_by, kind = f"identifier={RESOURCE_IDENTIFIER}|{key}", resource["resourceType"]
-    if settings.supporting == "update":
-        return _framed(shared, key, {"method": "PUT", "url": f"{kind}?{found_by}"})
-    return _framed(shared, key, {"method": "POST", "url": kind, "condition": found_by})
-
-
-def _framed(resource: Resource, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    frame = _nested(apply(ENTRY_ROWS, {"entry": {"uuid": key}, "request": request}))
-    return {"fullUrl": frame.pop("fullUrl"), "resource": resource, **frame}
+        return apply(ENTRY_ROWS, roots)
+    request = UPDATE_REQUEST_ROWS if settings.supporting == "update" else CREATE_REQUEST_ROWS
+    entry = _nested(apply((*ENTRY_ROWS, *request), roots))
+    shared = _without_id(entry["resource"])
+    shared["identifier"] = [*shared.get("identifier", ()), apply(SHARED_ROWS, roots)["identifier"]]
+    return {**entry, "resource": shared}
 
 
 def _without_id(resource: Resource) -> Resource:
@@ -139,7 +135,7 @@ def _strict(uuids: Mapping[str, str]) -> Rename:
     def rename(reference: str, where: str) -> Mapping[str, Any]:
         if reference not in uuids:
             raise MappingError(where, "this does not resolve to a resource that came with the claim")
-        return {"reference": urn(uuids[reference])}
+        return apply(REFERENCE_ROWS, {"referred": {"uuid": uuids[reference]}})
 
     return rename
 
@@ -148,24 +144,11 @@ def _lenient(uuids: Mapping[str, str], clinic_id: str) -> Rename:
     """A supporting resource may name one that does not travel: then by its identifier."""
 
     def rename(reference: str, where: str) -> Mapping[str, Any]:
-        if reference in uuids:
-            return {"reference": urn(uuids[reference])}
-        return {"identifier": resource_identifier(_uuid(clinic_id, reference))}
+        known = uuids.get(reference)
+        referred = {"uuid": known} if known else {"elsewhere": _uuid(clinic_id, reference)}
+        return apply(REFERENCE_ROWS, {"referred": referred})
 
     return rename
-
-
-def _rewritten(value: Any, rename: Rename, where: str) -> Any:
-    """A copy in which every literal reference `Type/id` is renamed; `where` is the FHIRPath so far."""
-    if isinstance(value, dict):
-        reference = value.get("reference")
-        if isinstance(reference, str) and _LITERAL.fullmatch(reference):
-            kept = {name: member for name, member in value.items() if name != "reference"}
-            return {**rename(reference, where), **kept}
-        return {name: _rewritten(member, rename, f"{where}.{name}") for name, member in value.items()}
-    if isinstance(value, list):
-        return [_rewritten(element, rename, f"{where}[{i}]") for i, element in enumerate(value)]
-    return value
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

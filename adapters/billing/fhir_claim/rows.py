@@ -1,13 +1,16 @@
-"""What the adapter adds to, or changes in, the canonical claim: everything else travels as it is. Pure tables.
+"""The mapping tables of the Bundle: what travels as it is, and what the adapter adds or changes. Pure.
 
-Roots: `Claim` and `related` (one entry of `Claim.related`) are canonical; `submission` = {id}; `prior` holds the vendor
-ids of the receipt of the claim on file; `entry` = {uuid, type}; `request` is what a transaction does with an entry.
+Roots: `Claim` and `related` (one entry of `Claim.related`) are canonical; `submission` = {id, search}; `settings` =
+{kind of Bundle}; `prior` holds the vendor ids of the receipt of the claim on file; `resource` is any resource of the
+claim as a `Travelling`; `entry` = {uuid, type, search}; `referred` = {uuid} of a resource that travels, or {elsewhere}
+of one that does not.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.canonical import codes
@@ -18,48 +21,119 @@ SUBMISSION_IDENTIFIER = "urn:fhir-billing-gateway:submission"
 RESOURCE_IDENTIFIER = "urn:fhir-billing-gateway:resource"
 """System of the identifier by which a transaction finds a patient, coverage or provider again."""
 
+_LITERAL = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9.\-_]+")
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})")
 
 
+Rename = Callable[[str, str], Mapping[str, Any]]
+"""(literal reference, its FHIRPath) to the members that stand in its place: those of `REFERENCE_ROWS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Travelling:
+    """A resource on its way into the Bundle: its references are renamed; `where` is its FHIRPath, for errors."""
+
+    content: Mapping[str, Any]
+    rename: Rename
+    where: str
+
+
+def as_it_is(resource: Travelling) -> dict[str, Any]:
+    """As it is, but each literal reference `Type/id` names the entry of the Bundle (see References)."""
+    renamed: dict[str, Any] = _renamed(resource.content, resource.rename, resource.where)
+    return renamed
+
+
+def _renamed(value: Any, rename: Rename, where: str) -> Any:
+    if isinstance(value, Mapping):
+        reference = value.get("reference")
+        if isinstance(reference, str) and _LITERAL.fullmatch(reference):
+            kept = {name: member for name, member in value.items() if name != "reference"}
+            return {**rename(reference, where), **kept}
+        return {name: _renamed(member, rename, f"{where}.{name}") for name, member in value.items()}
+    if isinstance(value, list):
+        return [_renamed(element, rename, f"{where}[{i}]") for i, element in enumerate(value)]
+    return value
+
+
+def always(text: str) -> Callable[[Any], str]:
+    """The same text whenever the source is there at all."""
+
+    def fixed(_: Any) -> str:
+        return text
+
+    fixed.__doc__ = f"Always {text}."
+    return fixed
+
+
 def submission_identifier(submission_id: str) -> dict[str, str]:
-    """The identifier of a submission."""
+    """An identifier of the system `urn:fhir-billing-gateway:submission`."""
     return {"system": SUBMISSION_IDENTIFIER, "value": submission_id}
 
 
 def resource_identifier(uuid: str) -> dict[str, str]:
-    """The identifier of a resource that claims share."""
+    """An identifier of the system `urn:fhir-billing-gateway:resource`."""
     return {"system": RESOURCE_IDENTIFIER, "value": uuid}
 
 
 def urn(uuid: str) -> str:
-    """A UUID as the URI that stands for an entry of the Bundle."""
+    """`urn:uuid:` and the UUID."""
     return f"urn:uuid:{uuid}"
 
 
 def instant(created: str) -> str | None:
-    """A dateTime that is a full instant, else None: FHIR wants the Bundle's time with its zone, or not at all."""
+    """As it is when it has a time and its zone, else left out: a Bundle's time has both."""
     return created if _INSTANT.fullmatch(created) else None
 
 
 def on_file(claim_id: str) -> str:
-    """The reference of a claim that the server holds."""
+    """`Claim/` and the id."""
     return f"Claim/{claim_id}"
 
 
 def canonical_claim(reference: str) -> dict[str, str]:
-    """A canonical claim's own number, which every version of it carries as an identifier."""
+    """The number in `Claim/<number>` as an identifier, which every version of the claim carries."""
     return {"system": codes.CLAIM_IDENTIFIER, "value": reference.removeprefix("Claim/")}
 
 
 def number(value: str | dict[str, Any]) -> dict[str, Any]:
-    """The payer's number of a claim as an identifier; one that is an identifier already stays as it is."""
+    """As an identifier; one that is an identifier already stays as it is."""
     return {"value": value} if isinstance(value, str) else value
 
 
+def submission_search(submission_id: str) -> str:
+    """The search `identifier=<system>|<submission id>`: no claim is created where one has it."""
+    return f"identifier={SUBMISSION_IDENTIFIER}|{submission_id}"
+
+
+def resource_search(uuid: str) -> str:
+    """The search `identifier=<system>|<UUID>`."""
+    return f"identifier={RESOURCE_IDENTIFIER}|{uuid}"
+
+
+def update_url(entry: Mapping[str, str]) -> str:
+    """`<Type>?identifier=<system>|<UUID>`: what has this identifier is updated, else created."""
+    return f"{entry['type']}?{resource_search(entry['uuid'])}"
+
+
+def in_parameters(bundle: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One parameter `resource` that holds the Bundle."""
+    return [{"name": "resource", "resource": bundle}]
+
+
 BUNDLE_ROWS = (
+    Row("resourceType", "submission.id", always("Bundle")),
     Row("identifier", "submission.id", submission_identifier, True, "the submission's number, on the Bundle"),
-    Row("timestamp", "Claim.created", instant, note="left out unless it has a time with its zone"),
+    Row("timestamp", "Claim.created", instant),
+    Row(
+        "type", "settings.kind", note="collection for Claim/$submit; transaction where the connection's `mode` says so"
+    ),
 )
+PARAMETERS_ROWS = (
+    Row("resourceType", "submission.id", always("Parameters")),
+    Row("parameter", "bundle", in_parameters),
+)
+"""Only with `submit_body` parameters: what holds the Bundle."""
 CLAIM_ROWS = (
     Row(
         "identifier",
@@ -92,17 +166,35 @@ ENTRY_ROWS = (
         True,
         "a UUID made of clinic, type and id; every reference to the resource becomes the same URN",
     ),
-    Row("request.method", "request.method", note="transaction only: POST for the Claim, PUT or POST for the others"),
-    Row("request.url", "request.url", note="transaction only: Claim, or Type?identifier=... for what claims share"),
-    Row("request.ifNoneExist", "request.condition", note="transaction only: the identifier that must not be there yet"),
+    Row("resource", "resource", as_it_is, True, "the Claim first, then everything that it references"),
 )
+CLAIM_REQUEST_ROWS = (
+    Row("request.method", "submission.id", always("POST")),
+    Row("request.url", "submission.id", always("Claim")),
+    Row("request.ifNoneExist", "submission.search", submission_search, note="unless `conditional_create` is off"),
+)
+UPDATE_REQUEST_ROWS = (
+    Row("request.method", "entry.uuid", always("PUT")),
+    Row("request.url", "entry", update_url),
+)
+CREATE_REQUEST_ROWS = (
+    Row("request.method", "entry.uuid", always("POST")),
+    Row("request.url", "entry.type"),
+    Row("request.ifNoneExist", "entry.uuid", resource_search),
+)
+"""What a transaction does with its entries: the Claim; the others with `supporting` update; with `supporting` create."""
+REFERENCE_ROWS = (
+    Row("reference", "referred.uuid", urn, note="the fullUrl of the entry"),
+    Row("identifier", "referred.elsewhere", resource_identifier, note="where another resource's reference leads out"),
+)
+"""What stands in the place of a literal reference `Type/id`, wherever it is; `display` and the like are kept."""
 SHARED_ROWS = (
     Row(
         "identifier",
         "entry.uuid",
         resource_identifier,
         True,
-        "transaction only: added to each supporting resource, so that a later claim finds it again",
+        "added as the last, so that a later claim finds the resource again; its id is left to the server",
     ),
 )
 

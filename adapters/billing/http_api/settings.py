@@ -43,9 +43,6 @@ class HttpApiSettings(BaseModel):
         ge=0,
         description="How long after a lost answer the vendor may still be saving; only then is the claim looked for.",
     )
-    outcome_seconds: float = Field(
-        default=900.0, ge=1, description="How often the vendor is asked what became of a claim, in seconds."
-    )
     timeout_seconds: float = Field(default=30.0, gt=0, le=300, description="Longest wait for one answer, in seconds.")
 
     def secret(self, name: str) -> str:

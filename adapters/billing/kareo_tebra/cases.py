@@ -8,51 +8,19 @@ has one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from adapters.billing.kareo_tebra import operations
+from adapters.billing.kareo_tebra.case_names import label_of
 from adapters.billing.kareo_tebra.errors import refused
 from adapters.billing.kareo_tebra.replies import PatientCase
-from adapters.billing.kareo_tebra.settings import AccidentKind
 from gateway.canonical.errors import ClaimRejected, ErrorCode
 
-CASE_NAME_LENGTH = 128  # the column's length in public import scripts
-_KINDS: Mapping[str, AccidentKind] = {
-    "RelatedToAutoAccident": "auto",
-    "RelatedToEmployment": "work",
-    "RelatedToOther": "other",
-}
-_LABEL = re.compile(r"\[(?:(?:auto|work|other)[\w ]* accident|onset) [^\]]*\]", re.IGNORECASE)
 _LABEL_FORM = "[<auto, work or other> accident <state, if auto> <date>, onset <date>]"
 
 Document = Mapping[str, Any]
-
-
-def accident_kinds(condition: Mapping[str, Any]) -> list[AccidentKind]:
-    """The kinds of accident that a case's `Condition` tells: auto, work, other."""
-    return [kind for member, kind in _KINDS.items() if condition.get(member)]
-
-
-def case_name(payer: str, condition: Mapping[str, Any], dates: Mapping[str, str]) -> str:
-    """The name of a new case: the payer's, after the label when there is an accident or an onset."""
-    told = []
-    if "AccidentDate" in dates:
-        kinds = " and ".join(accident_kinds(condition))
-        state = condition.get("RelatedToAutoAccidentState")
-        told.append(" ".join(filter(None, [kinds, "accident", state, dates["AccidentDate"][:10]])))
-    if "InjuryStartDate" in dates:
-        told.append(f"onset {dates['InjuryStartDate'][:10]}")
-    label = f"[{', '.join(told)}] " if told else ""
-    return f"{label}{payer}"[:CASE_NAME_LENGTH].strip()
-
-
-def label_of(name: str) -> str:
-    """The label that a case's name begins with, in lower case; empty when it has none."""
-    found = _LABEL.match(name.strip())
-    return found[0].lower() if found else ""
 
 
 def lacks_case(cases: Sequence[PatientCase], document: Document) -> bool:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.billing.kareo_tebra.cases import accident_kinds, case_name
+from adapters.billing.kareo_tebra.case_names import accident_kinds
 from adapters.billing.kareo_tebra.limits import first_code
 from adapters.billing.kareo_tebra.parts import apply_at, nested, official_name, resolve
-from adapters.billing.kareo_tebra.rows import AUTO_ACCIDENT_ROWS, CASE_ROWS, POLICY_ROWS, SUBSCRIBER_ROWS
+from adapters.billing.kareo_tebra.rows import (
+    AUTO_ACCIDENT_ROWS,
+    CASE_ROWS,
+    NAME_ROWS,
+    PLAN_ROWS,
+    POLICY_ROWS,
+    SCENARIO_ROWS,
+    SUBSCRIBER_ROWS,
+)
 from adapters.billing.kareo_tebra.settings import KareoTebraSettings
 from gateway.canonical import codes
 from gateway.canonical.errors import MappingError
@@ -26,13 +34,16 @@ def case_of(bundle: ClaimBundle, settings: KareoTebraSettings) -> dict[str, Any]
         coverage = resolve(bundle, entry.get("coverage"), where)
         payer = bundle.find(coverage.get("payor", [{}])[0].get("reference")) or {}
         payers.append(payer.get("name", ""))
-        policies.append({**_policy(bundle, coverage, where), **_plan_ids(payer, settings), "Precedence": i + 1})
+        own = apply(PLAN_ROWS, {"plan": _plan(payer, settings), "policy": {"precedence": i + 1}})
+        policies.append({**_policy(bundle, coverage, where), **own})
     told = _circumstances(bundle.claim)
-    kinds = accident_kinds(told.get("Condition", {}))
-    name = case_name(payers[0], told.get("Condition", {}), told.get("Dates", {}))
-    scenarios = (settings.accident_scenarios.get(kind) for kind in kinds)
-    scenario = next(filter(None, scenarios), settings.payer_scenario)
-    return {**({"CaseName": name} if name else {}), **told, "PayerScenario": scenario, "Policies": policies}
+    roots = {"case": {"payer": payers[0], **told, "scenario": _scenario(told, settings)}}
+    return {**apply(NAME_ROWS, roots), **told, **apply(SCENARIO_ROWS, roots), "Policies": policies}
+
+
+def _scenario(told: dict[str, Any], settings: KareoTebraSettings) -> str:
+    scenarios = (settings.accident_scenarios.get(kind) for kind in accident_kinds(told.get("Condition", {})))
+    return next(filter(None, scenarios), settings.payer_scenario)
 
 
 def _circumstances(claim: Resource) -> dict[str, Any]:
@@ -56,6 +67,6 @@ def _policy(bundle: ClaimBundle, coverage: Resource, where: str) -> dict[str, An
     return nested(policy)
 
 
-def _plan_ids(payer: Resource, settings: KareoTebraSettings) -> dict[str, int]:
+def _plan(payer: Resource, settings: KareoTebraSettings) -> dict[str, int]:
     plan = settings.insurance_plans.get(codes.identifier(payer, codes.PAYER_IDENTIFIER) or "")
-    return {"CompanyID": plan.company_id, "PlanID": plan.plan_id} if plan else {}
+    return {"company_id": plan.company_id, "plan_id": plan.plan_id} if plan else {}

@@ -36,6 +36,15 @@ def apply_at(rows: tuple[Row, ...], roots: Mapping[str, Any], where: str, local:
         raise MappingError(f"{where}{suffix}", finding.message, finding.fix) from None
 
 
+def value_at(row: Row, roots: Mapping[str, Any], where: str) -> Any:
+    """The value of one row; the error names `where`, not the row's root."""
+    try:
+        return row.value(roots)
+    except MappingError as problem:
+        finding = problem.findings[0]
+        raise MappingError(where, finding.message, finding.fix) from None
+
+
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """`{"A.B": 1}` as `{"A": {"B": 1}}`."""
     made: dict[str, Any] = {}

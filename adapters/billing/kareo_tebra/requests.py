@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from adapters.billing.kareo_tebra.parts import nested
+from adapters.billing.kareo_tebra.rows import FOUND_ROWS, NEW_PATIENT_ROWS, NEW_ROWS
 from gateway.kit.encoders.soap import Value
+from gateway.kit.mapping import apply
 
 Contract = dict[str, Value]
 _DAY = timedelta(days=1)
@@ -68,21 +71,23 @@ def encounter_details(encounter_id: str, practice_name: str) -> Contract:
 def create_patient(document: Mapping[str, Any], practice_id: str, *, with_case: bool) -> Contract:
     """CreatePatient, with the claim's coverages as an active case when `with_case`."""
     cases: Contract = {"Cases": {"PatientCaseCreateReq": [_case(document, "Create")]}} if with_case else {}
-    return {"Patient": {**document["patient"], **cases, "Practice": {"PracticeID": practice_id}}}
+    return {"Patient": {**document["patient"], **cases, **_practice(practice_id)}}
 
 
 def add_case(document: Mapping[str, Any], practice_id: str, patient_id: str) -> Contract:
     """UpdatePatient with nothing but one case without a CaseID: Tebra adds it and leaves the rest as it is."""
     cases: Contract = {"PatientCaseUpdateReq": [_case(document, "Update")]}
-    return {"Patient": {"Cases": cases, "PatientID": patient_id, "Practice": {"PracticeID": practice_id}}}
+    return {"Patient": {"Cases": cases, "PatientID": patient_id, **_practice(practice_id)}}
+
+
+def _practice(practice_id: str) -> Contract:
+    return nested(apply(NEW_PATIENT_ROWS, {"found": {"practice": practice_id}}))
 
 
 def _case(document: Mapping[str, Any], verb: str) -> Contract:
-    return {
-        "Active": True,
-        **document["case"],
-        "Policies": {f"InsurancePolicy{verb}Req": [{"Active": True, **p} for p in document["case"]["Policies"]]},
-    }
+    new = apply(NEW_ROWS, {"case": document["case"]})
+    policies = [{**new, **policy} for policy in document["case"]["Policies"]]
+    return {**new, **document["case"], "Policies": {f"InsurancePolicy{verb}Req": policies}}
 
 
 def reject_encounter(encounter_id: str, practice_name: str) -> Contract:
@@ -93,19 +98,10 @@ def reject_encounter(encounter_id: str, practice_name: str) -> Contract:
 
 def create_encounter(document: Mapping[str, Any], ids: ResolvedIds, patient_id: str, case_id: str) -> Contract:
     """CreateEncounter: the document's members with Tebra's ids filled in (section 6)."""
+    found = {"patient": patient_id, "case": case_id, **asdict(ids)}
     encounter: Contract = {
         **document["encounter"],
-        "Case": {"CaseID": case_id},
-        "Patient": {"PatientID": patient_id},
-        "Practice": {"PracticeID": ids.practice},
-        "ReferringProvider": _provider(ids.referring_provider),
-        "RenderingProvider": _provider(ids.rendering_provider),
+        **nested(apply(FOUND_ROWS, {"found": found})),
         "ServiceLines": {"ServiceLineReq": document["lines"]},
-        "ServiceLocation": {"LocationID": ids.location},
-        "SupervisingProvider": _provider(ids.supervising_provider),
     }
     return {"Encounter": encounter}
-
-
-def _provider(provider_id: str | None) -> Value:
-    return None if provider_id is None else {"ProviderID": provider_id}

@@ -1,4 +1,4 @@
-"""`gateway check` over a gateway.yaml with a mistake in a description: its line, its key, what to do, and nothing sent."""
+"""`gateway check` over a mistake in a description: its line, its key, what to do, and nothing is sent."""
 
 from __future__ import annotations
 

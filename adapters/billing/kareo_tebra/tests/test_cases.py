@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from adapters.billing.kareo_tebra import operations, requests
 from adapters.billing.kareo_tebra.adapter import KareoTebra
-from adapters.billing.kareo_tebra.cases import CASE_NAME_LENGTH, authorization_problem, case_name, label_of
+from adapters.billing.kareo_tebra.case_names import CASE_NAME_LENGTH, case_name, label_of
+from adapters.billing.kareo_tebra.cases import authorization_problem
 from adapters.billing.kareo_tebra.coverage import case_of
 from adapters.billing.kareo_tebra.payload import build
 from adapters.billing.kareo_tebra.replies import Authorization, PatientCase, Policy, patient_cases

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.billing.kareo_tebra import operations, requests
-from adapters.billing.kareo_tebra.payload import EXTERNAL_ID_LENGTH, build, external_id
+from adapters.billing.kareo_tebra.payload import build
 from adapters.billing.kareo_tebra.rows import CARRIED, LINE_ROWS
 from adapters.billing.kareo_tebra.settings import KareoTebraSettings
+from adapters.billing.kareo_tebra.words import EXTERNAL_ID_LENGTH, external_id
 from gateway.canonical import jsonio
 from gateway.canonical.errors import MappingError, UnsupportedElement
 from gateway.canonical.models import ClaimBundle, VendorPayload

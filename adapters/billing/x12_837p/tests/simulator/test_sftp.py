@@ -18,8 +18,10 @@ from gateway.kit.file_drop import SftpDrop
 from gateway.kit.simulator import SimulatorOptions
 
 
-def opened(simulator: Any, **changes: Any) -> SftpDrop:
-    return SftpDrop("clearinghouse", timeout_seconds=0.5, **(simulator.settings("sftp") | changes))
+def opened(simulator: Any, kind: str = "", **changes: Any) -> SftpDrop:
+    """A drop that gives up soon where a fault makes the server silent."""
+    timeout = 0.8 if "timeout" in kind else 5.0
+    return SftpDrop("clearinghouse", timeout_seconds=timeout, **(simulator.settings("sftp") | changes))
 
 
 async def read(drop: SftpDrop) -> list[str]:
@@ -95,7 +97,7 @@ async def test_nothing_outside_the_two_directories(simulator: Any, sftp: Any) ->
 async def test_a_delivery_that_fails_and_is_repeated(
     x12: Any, simulator: Any, kind: str, error: type[Exception], held: int
 ) -> None:
-    drop = opened(simulator)
+    drop = opened(simulator, kind)
     simulator.fail("put", kind)
     with pytest.raises(error):
         await drop.put("a.837", x12.OFFICE.encode())
@@ -108,7 +110,7 @@ async def test_a_delivery_that_fails_and_is_repeated(
 
 
 async def test_a_delivery_that_is_saved_after_all(x12: Any, simulator: Any) -> None:
-    drop = opened(simulator)
+    drop = opened(simulator, "save_after_timeout")
     simulator.fail("put", "save_after_timeout", late_save_seconds=0.1)
     with pytest.raises(OutcomeUnknown):
         await drop.put("a.837", x12.OFFICE.encode())
@@ -135,7 +137,7 @@ async def test_logins_and_open_sessions_can_be_refused(x12: Any, simulator: Any)
 @pytest.mark.parametrize("operation", ["write", "list", "get", "remove"])
 @pytest.mark.parametrize("kind", ["reset", "timeout", "http_500"])
 async def test_every_other_request_can_fail(x12: Any, simulator: Any, operation: str, kind: str) -> None:
-    drop = opened(simulator)
+    drop = opened(simulator, kind)
     await drop.put("a.837", x12.OFFICE.encode())
     (name, *_) = await drop.names()
     simulator.fail(operation, kind)
