@@ -19,6 +19,7 @@ from gateway.pipeline.context import DONE, Next, Pipeline, patient_of
 from gateway.pipeline.holding import hold_job
 from gateway.ports.billing import BillingCapability
 from gateway.ports.records import EncounterRow, Job, JobKind, NewJob, NewSubmission, NormalizedEncounter, SubmissionRow
+from gateway.ports.stores import UnitOfWork
 
 _VOID_HASH = b"void"  # of no claim: signed off again, even the same content is news
 _IDENTITY = frozenset({"id", "identifier", "related", "status"})  # differ between two versions by their nature
@@ -63,26 +64,35 @@ def can(pipeline: Pipeline, prior: SubmissionRow, capability: BillingCapability)
 
 async def withdraw(pipeline: Pipeline, job: Job, row: EncounterRow) -> Next:
     """The encounter was entered in error: void its claim on file, or see to it that none is ever sent."""
-    submissions = await pipeline.store.submissions(job.clinic_id, row.id)
-    prior = last_on_file(submissions)
-    if any(submission.in_doubt for submission in submissions):
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        submissions = await unit.submissions(row.id)
+        doubtful = next((submission for submission in submissions if submission.in_doubt), None)
+        prior = last_on_file(submissions)
+        if doubtful is None and prior is None:
+            return await _withdrawn(pipeline, job, row, unit)
+        if doubtful is not None and "force" in job.arguments:
+            return await _settle_first(pipeline, job, doubtful, unit)
+    if doubtful is not None:
         return await _hold_withdrawn(pipeline, job, "It is not known whether its claim reached the billing system.")
-    if prior is None:
-        return await _withdrawn(pipeline, job, row)
-    if not can(pipeline, prior, BillingCapability.VOID):
-        return await _hold_withdrawn(
-            pipeline, job, "Its claim is in the billing system, which cannot void it this way."
-        )
+    if prior is None or not can(pipeline, prior, BillingCapability.VOID):
+        return await _hold_withdrawn(pipeline, job, "The billing system holds it and cannot void it so.")
     return await _void(pipeline, job, row, prior)
 
 
-async def _withdrawn(pipeline: Pipeline, job: Job, row: EncounterRow) -> Next:
-    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
-        await unit.withdraw(row.id)
-        await unit.finish(job)
-        entities = (f"Encounter/{row.id}",)
-        await unit.commit(pipeline.event(Step.ENCOUNTER_WITHDRAWN, job, source=row.connection, entities=entities))
+async def _withdrawn(pipeline: Pipeline, job: Job, row: EncounterRow, unit: UnitOfWork) -> Next:
+    await unit.withdraw(row.id)
+    await unit.finish(job)
+    entities = (f"Encounter/{row.id}",)
+    await unit.commit(pipeline.event(Step.ENCOUNTER_WITHDRAWN, job, source=row.connection, entities=entities))
     return DONE
+
+
+async def _settle_first(pipeline: Pipeline, job: Job, doubtful: SubmissionRow, unit: UnitOfWork) -> Next:
+    """A recheck: look for what is in doubt; only then is it known what is to be voided."""
+    ids = {"encounter_id": doubtful.encounter_id, "claim_id": doubtful.claim_id, "submission_id": doubtful.id}
+    following = await unit.finish(job, then=NewJob(JobKind.SUBMIT, job.ordering_key, ids, job.trace))
+    await unit.commit(pipeline.event(Step.RECHECK_REQUESTED, job, entities=(f"Claim/{doubtful.claim_id}",)))
+    return Next(following)
 
 
 async def _hold_withdrawn(pipeline: Pipeline, job: Job, why: str) -> Next:

@@ -109,7 +109,8 @@ async def _settle_bug(pipeline: Pipeline, job: Job, bug: Exception) -> Next:
     """Report where, never with which values: an exception's text may hold PHI."""
     frames = [f"{f.filename.rpartition('/')[2]}:{f.lineno} {f.name}" for f in traceback.extract_tb(bug.__traceback__)]
     log.error("defect", extra={"job": job.id, "kind": job.kind.value, "error": type(bug).__name__, "at": frames[-6:]})
-    if job.attempts + 1 < pipeline.retry.bug_attempts:
+    lasting = "encounter_id" not in job.arguments  # a connection's job: without it nothing would go or be learned
+    if lasting or job.attempts + 1 < pipeline.retry.bug_attempts:
         reason = f"defect: {type(bug).__name__}"
         return await _postpone(pipeline, job, pipeline.retry.delay(job.attempts), reason, failed=True)
     return await _dead_letter(pipeline, job, f"defect: {type(bug).__name__} at {frames[-1] if frames else '?'}")

@@ -61,32 +61,31 @@ async def _take(pipeline: Pipeline, job: Job, row: EncounterRow, claim_of: Calla
     unchanged = claim_hash(claim) == row.content_hash
     if unchanged and "force" not in job.arguments:
         return await _unchanged(pipeline, job, row, claim)
-    submissions = await pipeline.store.submissions(job.clinic_id, row.id) if row.claim_id else []
-    generation = row.generation
-    if not unchanged and (sent := [s for s in submissions if s.claim_id == row.claim_id and has_left(s)]):
-        if not _correctable(pipeline, sent):
-            return await hold_changed(pipeline, job, row, claim)
-        generation += 1
-        claim = claim_of(generation)
-    digest = claim_hash(claim)
-    claim = replacing(claim, last_on_file(submissions, other_than=claim.claim["id"]))
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
-        in_place = row.claim_id is not None and not unchanged and generation == row.generation
-        if not in_place or await unit.recall(row.claim_id or ""):
-            return await _save(pipeline, job, row, NormalizedEncounter(row.id, claim, digest, generation), unit)
-    return await _take(pipeline, job, row, claim_of)  # it left with a batch while we were looking
+        submissions = await unit.submissions(row.id) if row.claim_id else []
+        own = [s for s in submissions if s.claim_id == row.claim_id]
+        if unchanged or _correctable(pipeline, own):
+            generation = _generation(row, own, unchanged=unchanged)
+            taken = claim if generation == row.generation else claim_of(generation)
+            digest = claim_hash(taken)
+            taken = replacing(taken, last_on_file(submissions, other_than=taken.claim["id"]))
+            if row.claim_id is not None:
+                await unit.recall(row.claim_id)
+            return await _save(pipeline, job, row, NormalizedEncounter(row.id, taken, digest, generation), unit)
+    return await hold_changed(pipeline, job, row, claim)
 
 
-def has_left(submission: SubmissionRow) -> bool:
-    """Whether a submission may have left the gateway, or a vendor has seen it and refused it."""
-    refused = submission.state is SubmissionState.REJECTED and submission.receipt is not None
-    return submission.on_file or submission.in_doubt or refused
+def _generation(row: EncounterRow, own: Sequence[SubmissionRow], *, unchanged: bool) -> int:
+    """The next one when the present claim has been at the vendor: refused there, or on file with other content."""
+    refused = any(s.state is SubmissionState.REJECTED and s.receipt is not None for s in own)
+    replaced = not unchanged and any(s.on_file for s in own)
+    return row.generation + (refused or replaced)
 
 
-def _correctable(pipeline: Pipeline, sent: Sequence[SubmissionRow]) -> bool:
-    """Whether a next generation may go: what is in doubt must be settled first, what is on file must be replaceable."""
-    on_file = [s for s in sent if s.on_file and s.frequency is not ClaimFrequency.VOID]
-    return not any(s.in_doubt for s in sent) and all(can(pipeline, s, BillingCapability.CORRECT) for s in on_file)
+def _correctable(pipeline: Pipeline, own: Sequence[SubmissionRow]) -> bool:
+    """Whether other content may go: what is in doubt must be settled first, what is on file must be replaceable."""
+    on_file = [s for s in own if s.on_file and s.frequency is not ClaimFrequency.VOID]
+    return not any(s.in_doubt for s in own) and all(can(pipeline, s, BillingCapability.CORRECT) for s in on_file)
 
 
 async def _save(
@@ -95,7 +94,8 @@ async def _save(
     claim = normalized.bundle
     patient, encounter = patient_of(claim), f"Encounter/{row.id}"
     await unit.save_normalized(normalized)
-    arguments = {"encounter_id": row.id, "claim_id": claim.claim["id"]}
+    forced = {"force": "1"} if "force" in job.arguments else {}
+    arguments = {"encounter_id": row.id, "claim_id": claim.claim["id"], **forced}
     following = await unit.finish(job, then=NewJob(JobKind.CHECK, job.ordering_key, arguments, job.trace))
     entities = (encounter, f"Claim/{claim.claim['id']}")
     await unit.commit(

@@ -11,9 +11,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from gateway.canonical.audit_event import AuditEvent, Outcome, Step
-from gateway.canonical.errors import AdapterError, Retry, UnexpectedResponse, UnsupportedOperation
+from gateway.canonical.errors import (
+    AdapterError,
+    Retry,
+    UnexpectedResponse,
+    UnsupportedOperation,
+    VendorUnavailable,
+)
 from gateway.canonical.models import (
-    ClaimFrequency,
     ClaimOutcome,
     Evidence,
     InboundMessage,
@@ -29,8 +34,8 @@ from gateway.ports.stores import UnitOfWork
 log = logging.getLogger(__name__)
 
 ASK_MOST = 50  # claims asked about in one run
+FAILURES_MOST = 3  # in a row: then it is the vendor, not the claim
 _LADDER = (SubmissionState.SENT, SubmissionState.RECEIVED, SubmissionState.ACCEPTED, SubmissionState.ADJUDICATED)
-_FINAL = frozenset({SubmissionState.ADJUDICATED, SubmissionState.REJECTED})
 
 
 def reconcile_job(connection: str) -> NewJob:
@@ -49,8 +54,7 @@ async def reconcile(pipeline: Pipeline, job: Job) -> Next:
             await adapter.discard(message)
     pause = timedelta(seconds=pipeline.connections.outcome_seconds(job.clinic_id, connection))
     if BillingCapability.POLL_OUTCOME in capabilities:
-        for row in await pipeline.store.submissions_to_ask(job.clinic_id, connection, ASK_MOST):
-            await _ask(pipeline, job, adapter, row, pause)
+        await _ask_all(pipeline, job, adapter, pause)
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.postpone(job, pause, reason="", failed=False)
         await unit.commit(pipeline.event(Step.POLLED, job, target=connection))
@@ -66,35 +70,63 @@ async def _take(pipeline: Pipeline, job: Job, adapter: BillingAdapter, message: 
     except UnexpectedResponse:
         log.error("unreadable message", extra={"alert": "unreadable-message", "connection": connection})
         outcomes, state = [], "unreadable"
-    named = [
-        (outcome, await pipeline.store.submissions_named(job.clinic_id, connection, outcome)) for outcome in outcomes
-    ]
-    unmatched = sum(not rows for _, rows in named)
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.keep(job)
+        unmatched, events = await _apply_all(pipeline, job, unit, outcomes)
         if not await unit.keep_message(connection, message, state, (len(outcomes), unmatched)):
             return
-        events = await _apply_all(pipeline, job, unit, named)
         worth = Outcome.SUCCESS if state == "applied" else Outcome.MINOR_FAILURE
         kept = pipeline.event(Step.MESSAGE_RECEIVED, job, source=connection, outcome=worth, error_code=state)
         await unit.commit(kept, *events)
 
 
 async def _apply_all(
-    pipeline: Pipeline, job: Job, unit: UnitOfWork, named: Sequence[tuple[ClaimOutcome, list[SubmissionRow]]]
-) -> list[AuditEvent]:
-    """Outcomes of single claims first: what is said of a whole batch is for those of which nothing else is said."""
+    pipeline: Pipeline, job: Job, unit: UnitOfWork, outcomes: Sequence[ClaimOutcome]
+) -> tuple[int, list[AuditEvent]]:
+    """Outcomes of single claims first, each over what the one before left: what is said of a whole batch is for those
+    of which nothing else is said. Returns how many spoke of nothing that is known, and the events."""
     events: list[AuditEvent] = []
     spoken_of: set[str] = set()
-    for outcome, rows in sorted(named, key=lambda pair: bool(pair[0].control_number)):
-        whole_batch = not outcome.submission_id and not outcome.account_number
-        for row in rows:
-            if whole_batch and row.id in spoken_of:
+    unmatched = 0
+    for outcome in sorted(outcomes, key=_speaks_of_a_batch):
+        rows = await unit.named(job.arguments["connection"], outcome)
+        unmatched += not rows
+        await _batches_arrived(unit, rows, outcome)
+        for row in await unit.named(job.arguments["connection"], outcome) if rows else ():
+            if _speaks_of_a_batch(outcome) and row.id in spoken_of:
                 continue
             spoken_of.add(row.id)
             if await _apply(pipeline, unit, row, outcome, job.trace, ask_in=None):
                 events.append(_event(pipeline, job, row, outcome))
-    return events
+    return unmatched, events
+
+
+def _speaks_of_a_batch(outcome: ClaimOutcome) -> bool:
+    return not outcome.submission_id and not outcome.account_number
+
+
+async def _batches_arrived(unit: UnitOfWork, rows: Sequence[SubmissionRow], outcome: ClaimOutcome) -> None:
+    """A batch of which a message speaks is at the vendor: its fate is known, and it never goes again."""
+    for number in {row.batch_number for row in rows if row.in_doubt and row.batch_number is not None}:
+        await unit.arrived(rows[0].connection, number, outcome.evidence)
+
+
+async def _ask_all(pipeline: Pipeline, job: Job, adapter: BillingAdapter, pause: timedelta) -> None:
+    """One claim that the vendor cannot answer for does not keep the others from being asked about; a vendor that
+    fails again and again is left alone until later."""
+    failures = 0
+    for row in await pipeline.store.submissions_to_ask(job.clinic_id, job.arguments["connection"], ASK_MOST):
+        try:
+            await _ask(pipeline, job, adapter, row, pause)
+            failures = 0
+        except VendorUnavailable as problem:
+            failures += 1
+            async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+                await unit.keep(job)
+                await unit.ask_later(row, pause)
+                await unit.commit(_put_off(pipeline, job, row, problem))
+            if failures >= FAILURES_MOST:
+                raise
 
 
 async def _ask(pipeline: Pipeline, job: Job, adapter: BillingAdapter, row: SubmissionRow, pause: timedelta) -> None:
@@ -112,6 +144,18 @@ async def _ask(pipeline: Pipeline, job: Job, adapter: BillingAdapter, row: Submi
         await unit.keep(job)
         if await _apply(pipeline, unit, row, outcome, job.trace, ask_in=pause):
             await unit.commit(_event(pipeline, job, row, outcome))
+
+
+def _put_off(pipeline: Pipeline, job: Job, row: SubmissionRow, problem: AdapterError) -> AuditEvent:
+    return pipeline.event(
+        Step.RETRY_SCHEDULED,
+        job,
+        target=row.connection,
+        patient=row.patient or None,
+        entities=(f"Claim/{row.claim_id}",),
+        outcome=Outcome.MINOR_FAILURE,
+        error_code=problem.code.value,
+    )
 
 
 def _no_news(row: SubmissionRow, receipt: SubmissionReceipt, problem: AdapterError) -> ClaimOutcome:
@@ -136,17 +180,23 @@ async def _apply(
             return False
         await unit.send_again(row, trace)
         return True
-    if row.state in _FINAL or row.state not in (*_LADDER, SubmissionState.UNCERTAIN):
+    if not row.on_file and not row.in_doubt:
         return False
     judged = _judged(row, outcome)
-    voided = row.frequency is ClaimFrequency.VOID and judged.evidence.state is SubmissionState.ACCEPTED
-    settled = voided or judged.evidence.state in _FINAL
-    await unit.record_outcome(row, judged, ask_in=None if settled else ask_in)
-    if said is SubmissionState.REJECTED and await _is_current(pipeline, row):
-        await unit.hold(Hold(row.encounter_id, "reconcile", outcome.findings, row.id))
-    elif row.state is SubmissionState.UNCERTAIN:
-        await unit.set_encounter_state(row.encounter_id, done_state(row))
+    await unit.record_outcome(row, judged, ask_in=ask_in)
+    if said is SubmissionState.REJECTED:
+        if row.state is not SubmissionState.ADJUDICATED and await _is_current(pipeline, row):
+            await unit.hold(Hold(row.encounter_id, "reconcile", outcome.findings, row.id))
+    elif row.in_doubt:
+        await unit.set_done(row.encounter_id, row.id, done_state(row))
+        await _cancel_prior(pipeline, unit, row)
     return True
+
+
+async def _cancel_prior(pipeline: Pipeline, unit: UnitOfWork, row: SubmissionRow) -> None:
+    prior = await pipeline.store.submission(row.clinic_id, row.prior_id) if row.prior_id else None
+    if prior is not None:
+        await unit.cancel_claim(prior.claim_id)
 
 
 async def _is_current(pipeline: Pipeline, row: SubmissionRow) -> bool:
@@ -158,9 +208,10 @@ async def _is_current(pipeline: Pipeline, row: SubmissionRow) -> bool:
 def _judged(row: SubmissionRow, outcome: ClaimOutcome) -> ClaimOutcome:
     """The outcome with the higher of both states; a lower word than what is known changes no state."""
     said = outcome.evidence.state
-    if said is SubmissionState.REJECTED or row.receipt is None or row.state is SubmissionState.UNCERTAIN:
+    if not row.on_file or row.receipt is None:
         return outcome
-    if _LADDER.index(said) >= _LADDER.index(row.state):
+    refused = said is SubmissionState.REJECTED and row.state is not SubmissionState.ADJUDICATED
+    if refused or (said in _LADDER and _LADDER.index(said) >= _LADDER.index(row.state)):
         return outcome
     evidence = row.receipt.evidence
     return ClaimOutcome(row.id, evidence, outcome.findings, outcome.claim_response, vendor_ids=outcome.vendor_ids)

@@ -12,11 +12,13 @@ from gateway.ports.records import EncounterState, Job, JobKind, NewJob, NewSubmi
 
 
 async def route(pipeline: Pipeline, job: Job, carried: ClaimBundle | None = None) -> Next:
-    """Make the one submission of this claim: to the clinic's billing connection, or where the claim it replaces is."""
+    """Make the one submission of this claim: to the clinic's billing connection, or where it or its prior one is."""
     claim = carried or await stored_claim(pipeline, job)
     claim_id, encounter_id = claim.claim["id"], job.arguments["encounter_id"]
-    prior = await _prior(pipeline, job, claim)
-    connection = prior.connection if prior else pipeline.connections.default_billing(job.clinic_id)
+    earlier = await _earlier(pipeline, job, claim)
+    prior = last_on_file(earlier, other_than=claim_id) if claim.frequency is not ClaimFrequency.ORIGINAL else None
+    been_at = prior or next((s for s in earlier if s.claim_id == claim_id and (s.on_file or s.in_doubt)), None)
+    connection = been_at.connection if been_at else pipeline.connections.default_billing(job.clinic_id)
     submission = submission_id(job.clinic_id, connection, claim_id)
     arguments = {**job.arguments, "submission_id": submission}
     kind = (patient_of(claim), claim.account_number, claim.frequency, prior.id if prior else None)
@@ -31,8 +33,8 @@ async def route(pipeline: Pipeline, job: Job, carried: ClaimBundle | None = None
     return Next(following, claim)
 
 
-async def _prior(pipeline: Pipeline, job: Job, claim: ClaimBundle) -> SubmissionRow | None:
-    if claim.frequency is ClaimFrequency.ORIGINAL:
-        return None
-    submissions = await pipeline.store.submissions(job.clinic_id, job.arguments["encounter_id"])
-    return last_on_file(submissions, other_than=claim.claim["id"])
+async def _earlier(pipeline: Pipeline, job: Job, claim: ClaimBundle) -> list[SubmissionRow]:
+    """The encounter's submissions so far; a first claim on its first way has none that matter."""
+    if claim.frequency is ClaimFrequency.ORIGINAL and "force" not in job.arguments:
+        return []
+    return await pipeline.store.submissions(job.clinic_id, job.arguments["encounter_id"])

@@ -7,6 +7,7 @@ for byte where the vendor drops repeats. While one batch travels, the next one g
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 from gateway.canonical.audit_event import AuditEvent, Outcome, Step
@@ -14,10 +15,12 @@ from gateway.canonical.errors import AdapterError, DuplicateClaim, OutcomeUnknow
 from gateway.canonical.findings import Finding, error
 from gateway.canonical.models import SubmissionReceipt, SubmissionState
 from gateway.pipeline.context import DONE, Next, Pipeline
-from gateway.pipeline.submit import is_repeatable
+from gateway.pipeline.submit import is_repeatable, require_awake
 from gateway.ports.billing import BillingAdapter
 from gateway.ports.records import BatchRow, Job, SubmissionRow
 from gateway.ports.stores import UnitOfWork
+
+_MANY = 10_000
 
 
 async def transmit(pipeline: Pipeline, job: Job) -> Next:
@@ -25,45 +28,66 @@ async def transmit(pipeline: Pipeline, job: Job) -> Next:
     connection = job.arguments["connection"]
     adapter = pipeline.connections.billing(job.clinic_id, connection)
     batch = await pipeline.store.open_batch(job.clinic_id, connection)
-    if batch is None:
-        batch = await _next_batch(pipeline, job, adapter)
-        return await _send(pipeline, job, adapter, batch) if batch else await _finish(pipeline, job)
-    if batch.state is SubmissionState.SENDING:
+    if batch is not None and batch.state is SubmissionState.SENDING:
         return await _uncertain(pipeline, job, batch, "the worker that was sending it died")
+    if adapter.batch is None:
+        return await _unbatched(pipeline, job, batch)
+    if batch is None:
+        return await _next_batch(pipeline, job, adapter, adapter.batch.most)
     if batch.state is SubmissionState.UNCERTAIN:
         return await _look(pipeline, job, adapter, batch)
     return await _send_again(pipeline, job, adapter, batch)
 
 
-async def _next_batch(pipeline: Pipeline, job: Job, adapter: BillingAdapter) -> BatchRow | None:
+async def _next_batch(pipeline: Pipeline, job: Job, adapter: BillingAdapter, most: int) -> Next:
     """Number, bytes, and the audit of each claim's intended disclosure, in one transaction."""
-    connection = job.arguments["connection"]
-    most = adapter.batch.most if adapter.batch else 1
-    members = await pipeline.store.batch_members(job.clinic_id, connection, most)
-    if not members:
-        return None
-    payloads = [member.payload for member in members if member.payload is not None]
-    made_at = pipeline.now()
+    connection, made_at, started = job.arguments["connection"], pipeline.now(), time.monotonic()
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.keep(job)
-        ids = [member.id for member in members]
-        batch = await unit.start_batch(connection, ids, lambda number: adapter.enclose(payloads, number, made_at))
-        await unit.commit(*_events(pipeline, Step.DISCLOSURE_INTENDED, job, members))
-    return batch
+        members = await unit.batch_members(connection, most)
+        payloads = [member.payload for member in members if member.payload is not None]
+        if members:
+            ids = [member.id for member in members]
+            batch = await unit.start_batch(connection, ids, lambda number: adapter.enclose(payloads, number, made_at))
+            await unit.commit(*_events(pipeline, Step.DISCLOSURE_INTENDED, job, members))
+    if not members:
+        return await _finish(pipeline, job)
+    require_awake(started)
+    return await _send(pipeline, job, adapter, batch)
+
+
+async def _unbatched(pipeline: Pipeline, job: Job, batch: BatchRow | None) -> Next:
+    """The connection sends claims one by one now: what has not left goes that way, what may have is a person's."""
+    if batch is not None and batch.state is SubmissionState.UNCERTAIN:
+        return await _dissolve(pipeline, job, batch, SubmissionState.UNCERTAIN, (_LOOK_BY_HAND,), "outcome-unknown")
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.keep(job)
+        members = await unit.batch_members(job.arguments["connection"], _MANY)
+        if batch is not None:
+            members += await pipeline.store.submissions_of_batch(job.clinic_id, batch.connection, batch.control_number)
+            await unit.set_batch_state(batch, SubmissionState.REJECTED, "the connection no longer batches")
+        for member in members:
+            await unit.send_again(member, job.trace)
+        await unit.finish_transmit(job)
+        await unit.commit(*_events(pipeline, Step.SUBMISSION_LOOKED_UP, job, members))
+    return DONE
 
 
 async def _send_again(pipeline: Pipeline, job: Job, adapter: BillingAdapter, batch: BatchRow) -> Next:
-    """The same bytes under the same control number: the vendor has surely not accepted them before."""
+    """The same bytes under the same control number."""
     if pipeline.now() - batch.created_at > pipeline.retry.give_up_after:
         return await _give_up(pipeline, job, batch)
+    members, started = await _members(pipeline, job, batch), time.monotonic()
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.keep(job)
         await unit.set_batch_state(batch, SubmissionState.SENDING)
-        await unit.commit(_event(pipeline, Step.DISCLOSURE_INTENDED, job))
+        await unit.commit(*_events(pipeline, Step.DISCLOSURE_INTENDED, job, members))
+    require_awake(started)
     return await _send(pipeline, job, adapter, batch)
 
 
 async def _send(pipeline: Pipeline, job: Job, adapter: BillingAdapter, batch: BatchRow) -> Next:
+    """One attempt; `batch.state` is what it was before, and a repeat that fails leaves the doubt as it was."""
     try:
         receipt = await adapter.submit(batch.payload)
     except (OutcomeUnknown, DuplicateClaim) as lost:
@@ -123,16 +147,22 @@ async def _look(pipeline: Pipeline, job: Job, adapter: BillingAdapter, batch: Ba
 
 async def _not_accepted(pipeline: Pipeline, job: Job, batch: BatchRow, refusal: AdapterError) -> Next:
     """A refusal of the whole transmission is each claim's; otherwise the same bytes go again by the retry rule."""
+    doubted = batch.state is SubmissionState.UNCERTAIN
     if refusal.retry is Retry.NEVER:
-        return await _dissolve(pipeline, job, batch, SubmissionState.REJECTED, refusal.findings, refusal.code.value)
+        state = SubmissionState.UNCERTAIN if doubted else SubmissionState.REJECTED
+        return await _dissolve(pipeline, job, batch, state, refusal.findings, refusal.code.value)
+    members = await _members(pipeline, job, batch)
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.keep(job)
-        await unit.set_batch_state(batch, SubmissionState.QUEUED, refusal.code.value)
-        await unit.commit(_event(pipeline, Step.DISCLOSURE_FAILED, job, refusal.code.value))
+        back = SubmissionState.UNCERTAIN if doubted else SubmissionState.QUEUED
+        await unit.set_batch_state(batch, back, refusal.code.value)
+        await unit.commit(*_events(pipeline, Step.DISCLOSURE_FAILED, job, members, failure=refusal.code.value))
     raise refusal
 
 
 async def _give_up(pipeline: Pipeline, job: Job, batch: BatchRow) -> Next:
+    if batch.state is SubmissionState.UNCERTAIN:
+        return await _dissolve(pipeline, job, batch, SubmissionState.UNCERTAIN, (_LOOK_BY_HAND,), "outcome-unknown")
     return await _dissolve(pipeline, job, batch, SubmissionState.QUEUED, (_GAVE_UP,), "gave-up")
 
 

@@ -12,6 +12,7 @@ from gateway.canonical.findings import Finding
 from gateway.canonical.models import (
     ClaimBundle,
     ClaimOutcome,
+    Evidence,
     InboundMessage,
     SubmissionReceipt,
     SubmissionState,
@@ -56,8 +57,20 @@ class UnitOfWork(Protocol):
     async def create_submission(self, submission: NewSubmission) -> None:
         """One submission per claim and connection; a second call changes nothing but one that was refused."""
 
-    async def recall(self, claim_id: str) -> bool:
-        """Take a claim that waits for a batch out again; False when any submission of it may have left already."""
+    async def submissions(self, encounter_id: str) -> list[SubmissionRow]:
+        """All submissions of an encounter's claims, newest first; they stay as they are until this unit ends."""
+
+    async def batch_members(self, connection: str, most: int) -> list[SubmissionRow]:
+        """The oldest submissions that wait for a batch; they stay as they are until this unit ends."""
+
+    async def named(self, connection: str, outcome: ClaimOutcome) -> list[SubmissionRow]:
+        """The submissions that an outcome speaks of: by id, account number, or batch; they stay as they are."""
+
+    async def recall(self, claim_id: str) -> None:
+        """Take a claim that waits for a batch out again."""
+
+    async def set_done(self, encounter_id: str, submission_id: str, state: EncounterState) -> None:
+        """A submission is settled: a hold about it alone ends; the encounter is in `state` if nothing else is open."""
 
     async def withdraw_unsent(self, encounter_id: str) -> None:
         """Submissions of an encounter that have not left will not leave."""
@@ -86,23 +99,29 @@ class UnitOfWork(Protocol):
     async def finish_transmit(self, job: Job) -> bool:
         """Complete the transmit job if nothing waits any more; False (and nothing done) when something does."""
 
+    async def arrived(self, connection: str, control_number: int, evidence: Evidence) -> None:
+        """A vendor's message speaks of a batch: if its fate was open, it is there."""
+
     async def keep_message(self, connection: str, message: InboundMessage, state: str, counts: tuple[int, int]) -> bool:
         """Keep a vendor's message byte for byte, with (outcomes, unmatched ones); False when it is there already."""
 
     async def record_outcome(self, row: SubmissionRow, outcome: ClaimOutcome, *, ask_in: timedelta | None) -> None:
         """Store a state with its evidence, the vendor's ids, notes and ClaimResponse; `ask_in`: when to ask again."""
 
+    async def ask_later(self, row: SubmissionRow, delay: timedelta) -> None:
+        """When to ask the vendor about a submission next."""
+
     async def send_again(self, row: SubmissionRow, trace: str) -> None:
-        """A claim that is surely not on file, through no fault of its own: QUEUED, with a job that submits it."""
+        """A claim that is surely not on file, through no fault of its own: through all steps again, if still wanted."""
 
-    async def start_sending(self, submission_id: str, payload: VendorPayload) -> None:
-        """State SENDING with the exact payload kept, before anything leaves."""
+    async def start_sending(self, submission_id: str, payload: VendorPayload, *, repeat: bool = False) -> None:
+        """State SENDING with the exact payload kept, before anything leaves; `repeat` lets one in doubt go again."""
 
-    async def set_submission_state(self, submission_id: str, state: SubmissionState, reason: str = "") -> None:
-        """Move a submission to a state that needs no receipt."""
+    async def set_submission_state(self, submission_id: str, state: SubmissionState, reason: str = "") -> bool:
+        """Move a submission to a state that needs no receipt; False when the vendor has spoken meanwhile."""
 
-    async def record_receipt(self, submission_id: str, receipt: SubmissionReceipt) -> None:
-        """Store what the vendor said, with its evidence."""
+    async def record_receipt(self, submission_id: str, receipt: SubmissionReceipt) -> bool:
+        """Store what the vendor said, with its evidence; False when it has said more meanwhile."""
 
     async def finish(self, job: Job, *, then: NewJob | None = None) -> Job | None:
         """Complete an owned job; `then` is queued in its place, already owned by this worker, and returned.
@@ -144,20 +163,17 @@ class Store(Protocol):
     async def submissions(self, clinic_id: str, encounter_id: str) -> list[SubmissionRow]:
         """All submissions of an encounter's claims, newest first, without their payloads."""
 
-    async def batch_members(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
-        """The oldest submissions that wait for a batch, with their payloads."""
-
     async def open_batch(self, clinic_id: str, connection: str) -> BatchRow | None:
         """The oldest batch whose fate is not known yet."""
+
+    async def batch(self, clinic_id: str, connection: str, control_number: int) -> BatchRow | None:
+        """One batch."""
 
     async def submissions_of_batch(self, clinic_id: str, connection: str, control_number: int) -> list[SubmissionRow]:
         """The claims of a batch."""
 
     async def submissions_to_ask(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
         """Submissions on file whose outcome the vendor shall be asked now, the longest waiting first."""
-
-    async def submissions_named(self, clinic_id: str, connection: str, outcome: ClaimOutcome) -> list[SubmissionRow]:
-        """The submissions that an outcome speaks of: by id, by account number, or all of a batch."""
 
     async def cursor(self, clinic_id: str, connection: str) -> str | None:
         """How far a connection has been polled."""

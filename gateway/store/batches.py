@@ -47,7 +47,7 @@ class PostgresUnitOfWork(StepWork):
         if connection is None:
             raise FencingLost(f"submission {submission_id} does not wait to be sent")
         await self._ensure_transmit(connection, wait)
-        if wait and await self._value(_BATCHES["waiting"], connection) >= most:
+        if wait and await self._value(_BATCHES["is_full"], connection, most):
             await self._execute(queries("queue")["run_soon"], transmit_key(connection))
 
     async def _ensure_transmit(self, connection: str, wait: timedelta) -> None:
@@ -65,6 +65,25 @@ class PostgresUnitOfWork(StepWork):
             return False
         await self.finish(job)
         return True
+
+    async def submissions(self, encounter_id: str) -> list[SubmissionRow]:
+        """All submissions of an encounter, newest first, held as they are."""
+        return await self._submissions("of_encounter_locked", encounter_id)
+
+    async def batch_members(self, connection: str, most: int) -> list[SubmissionRow]:
+        """The oldest submissions that wait for a batch, held as they are."""
+        return await self._submissions("batch_members", connection, most)
+
+    async def named(self, connection: str, outcome: ClaimOutcome) -> list[SubmissionRow]:
+        """The submissions that an outcome speaks of, held as they are."""
+        digits = outcome.control_number
+        number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else -1
+        names = (outcome.submission_id.replace("\0", ""), outcome.account_number.replace("\0", ""), number)
+        return await self._submissions("named", connection, *names)
+
+    async def _submissions(self, query: str, *arguments: Any) -> list[SubmissionRow]:
+        rows = await self._connection.fetch(_SUBMISSIONS[query], self._clinic, *arguments)
+        return [submission_row(row) for row in rows]
 
     async def start_batch(self, connection: str, submission_ids: Sequence[str], enclose: Enclose) -> BatchRow:
         """Number, bytes and members in one transaction: a number is used exactly when its bytes are kept."""
@@ -97,6 +116,13 @@ class PostgresUnitOfWork(StepWork):
         values = (evidence.state.value, evidence.reference, dumps(dict(receipt.vendor_ids)), receipt.calls)
         await self._execute(_BATCHES["record_members"], *where, *values)
 
+    async def arrived(self, connection: str, control_number: int, evidence: Evidence) -> None:
+        """A message speaks of a batch whose fate was open: it is there, and with it what it carried."""
+        found = await self._connection.fetchrow(_BATCHES["open_numbered"], self._clinic, connection, control_number)
+        if found is not None:
+            seen = Evidence(SubmissionState.SENT, evidence.reference, evidence.seen_at)
+            await self.record_batch(batch_row(found), SubmissionReceipt(f"{control_number:09d}", seen, {}, 0))
+
     async def keep_message(self, connection: str, message: InboundMessage, state: str, counts: tuple[int, int]) -> bool:
         """Keep a message once, by its digest."""
         digest = hashlib.sha256(message.content).digest()
@@ -111,7 +137,6 @@ class PostgresUnitOfWork(StepWork):
         await self._execute(
             _SUBMISSIONS["record_outcome"],
             row.id,
-            row.state.value,
             outcome.evidence.state.value,
             outcome.evidence.reference,
             dumps({**known, **outcome.vendor_ids}),
@@ -122,15 +147,21 @@ class PostgresUnitOfWork(StepWork):
         if outcome.claim_response is not None:
             await self.save_resources([outcome.claim_response])
 
+    async def ask_later(self, row: SubmissionRow, delay: timedelta) -> None:
+        """The vendor could not answer for this one now."""
+        await self._execute(_SUBMISSIONS["ask_later"], row.id, delay)
+
     async def send_again(self, row: SubmissionRow, trace: str) -> None:
-        """Back to QUEUED, with a job of its own: one that waits for the encounter may find nothing changed."""
-        await self._execute(_SUBMISSIONS["send_again"], row.id)
+        """Back to QUEUED, and through all steps after those that wait already: what is sent is what is true by then."""
+        if await self._value(_SUBMISSIONS["send_again"], row.id) != SubmissionState.QUEUED.value:
+            return
         await self._execute(_ENCOUNTERS["lock_keys"], [row.encounter_id])
-        ids = {"encounter_id": row.encounter_id, "claim_id": row.claim_id, "submission_id": row.id}
-        await self._execute(_BATCHES["put"], JobKind.SUBMIT.value, row.encounter_id, dumps(ids).decode(), trace)
-        await self.set_encounter_state(row.encounter_id, EncounterState.ROUTED)
+        arguments = dumps({"encounter_id": row.encounter_id, "force": "1"}).decode()
+        await self._execute(_BATCHES["put"], JobKind.NORMALIZE.value, row.encounter_id, arguments, trace)
+        await self.set_done(row.encounter_id, row.id, EncounterState.ROUTED)
 
 
+_MOST_DIGITS = 15
 _SAME = (
     *("clinic_id", "id", "encounter_id", "claim_id", "connection", "updated_at"),
     *("patient", "prior_id", "batch_number", "sent_at"),

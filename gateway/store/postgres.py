@@ -13,7 +13,7 @@ import asyncpg
 from gateway.canonical.errors import StoreError
 from gateway.canonical.findings import Finding
 from gateway.canonical.jsonio import dumps, loads
-from gateway.canonical.models import ClaimBundle, ClaimOutcome, Resource
+from gateway.canonical.models import ClaimBundle, Resource
 from gateway.ports.records import BatchRow, EncounterRow, EncounterState, NewJob, SubmissionRow
 from gateway.store.batches import PostgresUnitOfWork, batch_row, submission_row
 from gateway.store.queries import queries
@@ -127,13 +127,14 @@ class PostgresStore:
         """All submissions of an encounter's claims, newest first."""
         return await self._submissions("of_encounter", clinic_id, encounter_id)
 
-    async def batch_members(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
-        """The oldest submissions that wait for a batch."""
-        return await self._submissions("batch_members", clinic_id, connection, most)
-
     async def open_batch(self, clinic_id: str, connection: str) -> BatchRow | None:
         """The oldest batch whose fate is not known yet."""
         row = await self._row(_BATCHES["open"], clinic_id, connection)
+        return None if row is None else batch_row(row)
+
+    async def batch(self, clinic_id: str, connection: str, control_number: int) -> BatchRow | None:
+        """One batch."""
+        row = await self._row(_BATCHES["batch"], clinic_id, connection, control_number)
         return None if row is None else batch_row(row)
 
     async def submissions_of_batch(self, clinic_id: str, connection: str, control_number: int) -> list[SubmissionRow]:
@@ -143,12 +144,6 @@ class PostgresStore:
     async def submissions_to_ask(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
         """Submissions whose outcome the vendor shall be asked now."""
         return await self._submissions("to_ask", clinic_id, connection, most)
-
-    async def submissions_named(self, clinic_id: str, connection: str, outcome: ClaimOutcome) -> list[SubmissionRow]:
-        """The submissions that an outcome speaks of."""
-        number = int(outcome.control_number) if outcome.control_number.isdigit() else -1
-        names = (outcome.submission_id, outcome.account_number, number)
-        return await self._submissions("named", clinic_id, connection, *names)
 
     async def _submissions(self, query: str, *arguments: Any) -> list[SubmissionRow]:
         return [submission_row(row) for row in await self._rows(_SUBMISSIONS[query], *arguments)]

@@ -103,9 +103,13 @@ class StepWork:
         kind = (submission.patient, submission.account_number, submission.frequency.value, submission.prior_id)
         await self._execute(_SUBMISSIONS["create"], *to, *kind)
 
-    async def recall(self, claim_id: str) -> bool:
-        """Take a claim out of the waiting room; whether it surely has not left."""
-        return not await self._value(_SUBMISSIONS["recall"], claim_id)
+    async def recall(self, claim_id: str) -> None:
+        """Take a claim out of the waiting room."""
+        await self._execute(_SUBMISSIONS["recall"], claim_id)
+
+    async def set_done(self, encounter_id: str, submission_id: str, state: EncounterState) -> None:
+        """The submission is settled: a hold about it alone ends, and the encounter with it if nothing else is open."""
+        await self._execute(_ENCOUNTERS["set_done"], encounter_id, submission_id, state.value)
 
     async def withdraw_unsent(self, encounter_id: str) -> None:
         """Submissions of an encounter that have not left will not leave."""
@@ -123,28 +127,22 @@ class StepWork:
         if content is not None:
             await self.save_resources([{**loads(content), "status": "cancelled"}])
 
-    async def start_sending(self, submission_id: str, payload: VendorPayload) -> None:
+    async def start_sending(self, submission_id: str, payload: VendorPayload, *, repeat: bool = False) -> None:
         """State SENDING with the exact payload kept."""
         fields = dumps(dict(payload.fields))
-        arguments = (submission_id, payload.content_type, payload.body, fields)
+        arguments = (submission_id, payload.content_type, payload.body, fields, repeat)
         if await self._value(_SUBMISSIONS["start_sending"], *arguments) is None:
             raise FencingLost(f"submission {submission_id} is not waiting to be sent")
 
-    async def set_submission_state(self, submission_id: str, state: SubmissionState, reason: str = "") -> None:
-        """Move a submission to a state that needs no receipt."""
-        await self._execute(_SUBMISSIONS["set_state"], submission_id, state.value, reason)
+    async def set_submission_state(self, submission_id: str, state: SubmissionState, reason: str = "") -> bool:
+        """Move a submission to a state that needs no receipt; False when the vendor has spoken meanwhile."""
+        return await self._value(_SUBMISSIONS["set_state"], submission_id, state.value, reason) is not None
 
-    async def record_receipt(self, submission_id: str, receipt: SubmissionReceipt) -> None:
-        """Store what the vendor said, with its evidence."""
+    async def record_receipt(self, submission_id: str, receipt: SubmissionReceipt) -> bool:
+        """Store what the vendor said, with its evidence; False when it has said more meanwhile."""
         evidence, vendor_ids = receipt.evidence, dumps(dict(receipt.vendor_ids))
-        await self._execute(
-            _SUBMISSIONS["record_receipt"],
-            submission_id,
-            evidence.state.value,
-            evidence.reference,
-            vendor_ids,
-            receipt.calls,
-        )
+        values = (submission_id, evidence.state.value, evidence.reference, vendor_ids, receipt.calls)
+        return await self._value(_SUBMISSIONS["record_receipt"], *values) is not None
 
     async def finish(self, job: Job, *, then: NewJob | None = None) -> Job | None:
         """Complete an owned job, or turn it into the next step's."""

@@ -169,7 +169,8 @@ async def test_a_vendor_that_is_away_is_asked_later_for_ever(asked: Any) -> None
         await connection.execute("update job set created_at = created_at - interval '90 days'")
     await asked.later()
     assert await asked.one("select count(*) from dead_letter") == 0
-    assert await asked.one("select attempts from job") == 1
+    assert await asked.one("select ask_at > clock_timestamp() from submission")
+    assert await asked.one("select count(*) from job where kind = 'reconcile'") == 1
 
 
 async def test_an_answer_that_cannot_be_understood_changes_no_state(asked: Any) -> None:

@@ -35,8 +35,8 @@ async def gathered(world: Any, count: int) -> None:
     """`count` claims wait for one batch."""
     await world.notify()
     await world.work()
-    rows = await world.store.batch_members(CLINIC, "billing", 10)
-    first = rows[0]
+    async with world.store.unit_of_work(CLINIC) as unit:
+        first = (await unit.batch_members("billing", 10))[0]
     event = AuditEvent(Step.CONNECTION_RESUMED, world.now(), CLINIC, "0" * 32)
     for n in range(1, count):
         new = NewSubmission(f"GW{n}", first.encounter_id, f"claim-{n}", "billing")

@@ -12,7 +12,7 @@ import pytest
 from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.errors import FencingLost, StoreError
 from gateway.canonical.models import EncounterRef, SubmissionState, VendorPayload
-from gateway.ports.records import Arrival
+from gateway.ports.records import Arrival, NewSubmission
 from gateway.store.postgres import PostgresStore
 from gateway.store.queue import WorkerSession
 from gateway.store.unit_of_work import LEASE_SECONDS
@@ -120,7 +120,7 @@ async def test_a_lock_taken_while_its_taker_was_cancelled_is_given_back(
 
 async def test_of_two_workers_that_both_believe_it_is_theirs_one_sends(store: PostgresStore) -> None:
     async with store.unit_of_work(CLINIC) as unit:
-        await unit.create_submission("GW1", "e1", "c1", "billing")
+        await unit.create_submission(NewSubmission("GW1", "e1", "c1", "billing"))
         await unit.commit(event())
 
     async def send() -> str:

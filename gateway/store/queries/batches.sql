@@ -7,9 +7,12 @@ set state = 'batched', content_type = $3, payload = $4, fields = $5, batch_numbe
 where clinic_id = $1 and id = $2 and state in ('queued', 'batched') and batch_number is null
 returning connection;
 
--- name: waiting
-select count(*)::integer from submission
-where clinic_id = $1 and connection = $2 and state = 'batched' and batch_number is null;
+-- name: is_full
+-- Whether a whole batch waits, and none is under way whose fate must be settled first.
+select (select count(*) from submission
+        where clinic_id = $1 and connection = $2 and state = 'batched' and batch_number is null) >= $3
+   and not exists (select 1 from batch
+        where clinic_id = $1 and connection = $2 and state in ('queued', 'sending', 'uncertain'));
 
 -- name: next_number
 -- Nine digits, as ISA13 wants them; the row's lock makes senders of one connection take turns.
@@ -38,6 +41,16 @@ from batch
 where clinic_id = $1 and connection = $2 and state in ('queued', 'sending', 'uncertain')
 order by control_number limit 1;
 
+-- name: batch
+select connection, control_number, state, content_type, payload, fields, created_at
+from batch where clinic_id = $1 and connection = $2 and control_number = $3;
+
+-- name: open_numbered
+select connection, control_number, state, content_type, payload, fields, created_at
+from batch
+where clinic_id = $1 and connection = $2 and control_number = $3 and state in ('queued', 'sending', 'uncertain')
+for update;
+
 -- name: set_state
 update batch
 set state = $4, reason = $5, attempts = attempts + ($4 = 'sending')::integer, updated_at = clock_timestamp()
@@ -49,7 +62,10 @@ update submission set state = $4, reason = $5, updated_at = clock_timestamp()
 where clinic_id = $1 and connection = $2 and batch_number = $3 and state in ('batched', 'sending', 'uncertain');
 
 -- name: dissolve_members
-update submission set state = $4, batch_number = null, reason = 'batch', updated_at = clock_timestamp()
+-- One in doubt keeps its number: a late acknowledgement speaks of the batch.
+update submission
+set state = $4, batch_number = case when $4 = 'uncertain' then batch_number end, reason = 'batch',
+    updated_at = clock_timestamp()
 where clinic_id = $1 and connection = $2 and batch_number = $3 and state in ('batched', 'sending', 'uncertain')
 returning id, encounter_id;
 
@@ -61,7 +77,11 @@ with sent as (
     where clinic_id = $1 and connection = $2 and batch_number = $3 and state in ('batched', 'sending', 'uncertain')
     returning encounter_id, claim_id, frequency)
 update encounter e
-set state = case when sent.frequency = '8' then 'withdrawn' else 'submitted' end, updated_at = clock_timestamp()
+set state = case
+        when exists (select 1 from hold h where h.clinic_id = $1 and h.encounter_id = e.id and h.state = 'open') then 'held'
+        when sent.frequency = '8' then 'withdrawn'
+        else 'submitted' end,
+    updated_at = clock_timestamp()
 from sent where e.clinic_id = $1 and e.id = sent.encounter_id and e.claim_id = sent.claim_id;
 
 -- name: put

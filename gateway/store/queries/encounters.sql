@@ -59,6 +59,18 @@ on conflict (clinic_id, connection) do update set position = excluded.position, 
 update hold set state = 'superseded', resolved_at = clock_timestamp()
 where clinic_id = $1 and encounter_id = $2 and state = 'open';
 
+-- name: set_done
+-- A hold that was about the submission ($3) alone ends; the encounter moves on unless something else is open.
+with released as (
+    update hold set state = 'superseded', resolved_at = clock_timestamp()
+    where clinic_id = $1 and encounter_id = $2 and submission_id = $3 and step = 'submit' and state = 'open'
+    returning id)
+update encounter e set state = $4, updated_at = clock_timestamp()
+where e.clinic_id = $1 and e.id = $2
+  and not exists (
+      select 1 from hold h
+      where h.clinic_id = $1 and h.encounter_id = e.id and h.state = 'open' and h.id not in (select id from released));
+
 -- name: hold
 insert into hold (clinic_id, encounter_id, submission_id, step, findings) values ($1, $2, $3, $4, $5);
 
