@@ -80,7 +80,7 @@ def _uuid(clinic_id: str, name: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{clinic_id}/{name}"))
 
 
-def _claim_entry(
+def _claim_entry(  # noqa: PLR0917
     bundle: ClaimBundle,
     submission_id: str,
     settings: FhirClaimSettings,

@@ -182,7 +182,7 @@ CREATE_REQUEST_ROWS = (
     Row("request.url", "entry.type"),
     Row("request.ifNoneExist", "entry.uuid", resource_search),
 )
-"""What a transaction does with its entries: the Claim; the others with `supporting` update; with `supporting` create."""
+"""What a transaction does with its entries: the Claim; the others, with `supporting` update; with create."""
 REFERENCE_ROWS = (
     Row("reference", "referred.uuid", urn, note="the fullUrl of the entry"),
     Row("identifier", "referred.elsewhere", resource_identifier, note="where another resource's reference leads out"),
