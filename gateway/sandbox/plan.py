@@ -15,6 +15,7 @@ import yaml
 
 from gateway.canonical.errors import ConfigurationError
 from gateway.kit.simulator import SandboxConnection, SimulatorOptions, free_ports
+from gateway.ports.billing import BillingCapability
 from gateway.registry import BILLING_GROUP, EHR_GROUP, load_adapter
 from gateway.sandbox.clinic_day import ClinicDay, generate
 
@@ -22,7 +23,7 @@ CLINIC_ID = "demo-clinic"
 HOST = "127.0.0.1"
 ERROR_RATE = 0.08
 PORTS = 5
-OUTCOME_SECONDS = 2.0  # a sandbox's payers answer at once
+READ_SECONDS, ASK_SECONDS = 2.0, 60.0  # a look into a mailbox costs little, a question per claim does not
 
 
 class Manner(TypedDict):
@@ -125,6 +126,8 @@ def simulator_of(group: str, adapter: str) -> ModuleType:
 def _configuration(
     plan: SandboxPlan, day: ClinicDay, links: dict[str, SandboxConnection], gateway_port: int
 ) -> dict[str, Any]:
+    info = load_adapter(BILLING_GROUP, plan.billing, "--billing")
+    reads = BillingCapability.INBOUND_OUTCOME in info.capabilities
     return {
         "clinics": {
             CLINIC_ID: {
@@ -133,7 +136,7 @@ def _configuration(
                 "billing": {
                     "billing": {
                         "adapter": plan.billing,
-                        "outcome_seconds": OUTCOME_SECONDS,
+                        "outcome_seconds": READ_SECONDS if reads else ASK_SECONDS,
                         "settings": links["billing"].settings,
                     }
                 },
