@@ -55,8 +55,9 @@ def apply(rows: Iterable[Row], roots: Mapping[str, Any]) -> dict[str, Any]:
 
 def first(path: str, roots: Mapping[str, Any]) -> Any:
     """The first value that a path (or one of its alternatives) finds, else None."""
-    for alternative in _compiled(path):
-        found = _walk(roots.get(alternative[0][0]), alternative[1:], alternative[0])
+    for root, steps in _compiled(path):
+        value = roots.get(root[0])
+        found = None if value is None else _walk(value, steps, root)
         if found is not None and found not in ("", [], {}):
             return found
     return None
@@ -66,8 +67,10 @@ _Step = tuple[str, int | None, tuple[str, ...] | None, str]
 
 
 @lru_cache(maxsize=4096)
-def _compiled(path: str) -> tuple[tuple[_Step, ...], ...]:
-    return tuple(_steps(alternative.strip()) for alternative in path.split(" | "))
+def _compiled(path: str) -> tuple[tuple[_Step, tuple[_Step, ...]], ...]:
+    """Each alternative as its root and the steps from there."""
+    alternatives = [_steps(alternative.strip()) for alternative in path.split(" | ")]
+    return tuple((steps[0], steps[1:]) for steps in alternatives)
 
 
 def _steps(path: str) -> tuple[_Step, ...]:
