@@ -83,4 +83,9 @@ def _ten_digits(value: str) -> str:
 
 def always(text: str) -> Callable[[Any], str]:
     """The same text whenever the source is there at all."""
-    return lambda _: text
+
+    def constant(_: Any) -> str:
+        return text
+
+    constant.__doc__ = f"{text}, whenever the source is there"  # what the mapping document prints
+    return constant
