@@ -12,6 +12,7 @@
         def wrong_credentials(self, settings): ...
         def saved(self, ledger, submission_id): ...   # claims with this submission id in the simulator's ledger
         def lines(self, payload): ...             # what a built payload says, as `SentLine`s
+        def state_of_unknown_word(self, adapter): ... # what an unheard-of status proves; None when none is told
         def shown(self, payload): ...             # the payload as the golden file shows it; its bytes by default
 
 Where the vendor differs, say so in class attributes: `warm_calls` (calls of a second submission, 1), `receipt_state`

@@ -20,7 +20,7 @@ from gateway.canonical.errors import (
     UnsupportedElement,
     UnsupportedOperation,
 )
-from gateway.canonical.models import ClaimBundle, ClaimFrequency, InboundMessage
+from gateway.canonical.models import ClaimBundle, ClaimFrequency, InboundMessage, SubmissionState
 from gateway.kit.contract_frame import MADE_AT, SUBMISSION_ID, BillingContractFrame, expected_lines
 from gateway.kit.payload import CLAIM_ELEMENTS
 from gateway.kit.samples import SAMPLES, sample, void_of
@@ -137,6 +137,12 @@ class BuildingContract(BillingContractFrame):
             assert adapter.batch is None
             with pytest.raises(UnsupportedOperation):
                 adapter.enclose([adapter.build(claim, SUBMISSION_ID)], 1, MADE_AT)
+
+    def test_an_unknown_status_stays_low(self, adapter: BillingAdapter) -> None:
+        """A word that the vendor may bring in tomorrow proves no more than that it has the claim."""
+        telling = {BillingCapability.POLL_OUTCOME, BillingCapability.INBOUND_OUTCOME} & self.info.capabilities
+        low = {SubmissionState.SENT, SubmissionState.RECEIVED} if telling else {None}
+        assert self.state_of_unknown_word(adapter) in low
 
     def test_an_unreadable_message_is_refused(self, adapter: BillingAdapter) -> None:
         """A message that nobody can read raises the same error, whatever it is made of."""

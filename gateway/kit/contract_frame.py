@@ -102,6 +102,10 @@ class BillingContractFrame:
         """The service lines of a built payload, before it is enclosed."""
         raise NotImplementedError
 
+    def state_of_unknown_word(self, adapter: BillingAdapter) -> SubmissionState | None:
+        """The state that a status word proves which no document of the vendor knows; None when it tells no status."""
+        raise NotImplementedError
+
     def shown(self, payload: VendorPayload) -> bytes:
         """What the golden file holds: the payload as a person would read it."""
         return payload.body

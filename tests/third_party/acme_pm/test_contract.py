@@ -13,9 +13,10 @@ import pytest
 from acme_pm import ADAPTER
 from acme_pm.simulator import build
 from gateway.canonical import jsonio
-from gateway.canonical.models import VendorPayload
+from gateway.canonical.models import SubmissionState, VendorPayload
 from gateway.kit.contract_billing import BillingContract, SentLine
 from gateway.kit.contract_support import simulator_running
+from gateway.ports.billing import BillingAdapter
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +50,10 @@ class TestContract(BillingContract):
     def saved(self, ledger: dict[str, Any], submission_id: str) -> int:
         """Claims under a reference."""
         return sum(claim["submission_id"] == submission_id for claim in ledger["claims"])
+
+    def state_of_unknown_word(self, adapter: BillingAdapter) -> SubmissionState | None:
+        """Acme tells no status."""
+        return None
 
     def lines(self, payload: VendorPayload) -> list[SentLine]:
         """The lines as sent."""

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from adapters.billing.advancedmd import ADAPTER
+from adapters.billing.advancedmd import ADAPTER, replies
+from adapters.billing.advancedmd.outcomes import standing
 from gateway.canonical import jsonio
-from gateway.canonical.models import ClaimBundle, VendorPayload
+from gateway.canonical.models import ClaimBundle, SubmissionState, VendorPayload
 from gateway.kit.contract_billing import BillingContract, SentLine
 from gateway.kit.contract_frame import PRIOR
 from gateway.kit.contract_support import Simulator
@@ -55,6 +56,10 @@ class TestContract(BillingContract):
         # The same claim under a second id: AdvancedMD would refuse it as a duplicate, as it should.
         adapter = connect({**self.settings_for(simulator_url), "allow_same_day_charges": True})
         await super().test_second_submission_costs_few_calls(adapter, claim, simulator)
+
+    def state_of_unknown_word(self, adapter: BillingAdapter) -> SubmissionState | None:
+        charge = {"@id": "7", "@visit": "v8", "@insbilled": "wondrous", "@protected": "wondrous", "@void": "wondrous"}
+        return standing("8", replies.charges({"charge": charge})).state
 
     def lines(self, payload: VendorPayload) -> list[SentLine]:
         return [

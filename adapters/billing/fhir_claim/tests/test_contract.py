@@ -10,13 +10,15 @@ from typing import Any, ClassVar
 import pytest
 
 from adapters.billing.fhir_claim import ADAPTER
+from adapters.billing.fhir_claim.outcomes import standing
 from adapters.billing.fhir_claim.tests.conftest import Plain
 from gateway.canonical import jsonio
 from gateway.canonical.codes import codings
-from gateway.canonical.models import VendorPayload
+from gateway.canonical.models import SubmissionState, VendorPayload
 from gateway.kit.contract_billing import BillingContract, SentLine
 from gateway.kit.contract_frame import PRIOR
 from gateway.kit.contract_support import contract_context
+from gateway.ports.billing import BillingAdapter
 from gateway.ports.context import AdapterContext, utc_now
 
 HERE = pathlib.Path(__file__).parent
@@ -47,6 +49,11 @@ class FhirContract(BillingContract):
 
     def shown(self, payload: VendorPayload) -> bytes:
         return _pretty(jsonio.loads(payload.body)).encode() + b"\n"
+
+    def state_of_unknown_word(self, adapter: BillingAdapter) -> SubmissionState | None:
+        response = {"resourceType": "ClaimResponse", "id": "r1", "status": "active", "outcome": "wondrous"}
+        found = standing(response, "https://fhir.example.test")
+        return found.state if found else SubmissionState.SENT
 
     def lines(self, payload: VendorPayload) -> list[SentLine]:
         claim = jsonio.loads(payload.body)["entry"][0]["resource"]

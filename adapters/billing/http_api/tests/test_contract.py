@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from adapters.billing.http_api import ADAPTER
+from adapters.billing.http_api.description import Description
+from adapters.billing.http_api.replies import Answers
 from gateway.canonical import jsonio
-from gateway.canonical.models import PAYER_CLAIM_CONTROL_NUMBER, SubmissionReceipt, VendorPayload
+from gateway.canonical.models import PAYER_CLAIM_CONTROL_NUMBER, SubmissionReceipt, SubmissionState, VendorPayload
 from gateway.kit.contract_billing import BillingContract, SentLine
 from gateway.kit.contract_frame import PRIOR
+from gateway.ports.billing import BillingAdapter
 
 
 class TestContract(BillingContract):
@@ -37,6 +40,10 @@ class TestContract(BillingContract):
 
     def saved(self, ledger: dict[str, Any], submission_id: str) -> int:
         return sum(claim["submission_id"] == submission_id for claim in ledger["claims"])
+
+    def state_of_unknown_word(self, adapter: BillingAdapter) -> SubmissionState | None:
+        answers = Answers(Description.model_validate(self.settings_for("http://127.0.0.1:9")["description"]))
+        return answers.outcome(200, b'{"id": 17, "status": "wondrous"}', None).state
 
     def lines(self, payload: VendorPayload) -> list[SentLine]:
         claim = jsonio.loads(payload.body)

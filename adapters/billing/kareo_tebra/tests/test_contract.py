@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from adapters.billing.kareo_tebra import ADAPTER
+from adapters.billing.kareo_tebra.outcomes import standing
 from gateway.canonical import jsonio
-from gateway.canonical.models import VendorPayload
+from gateway.canonical.models import SubmissionState, VendorPayload
 from gateway.kit.contract_billing import BillingContract, SentLine
 from gateway.kit.contract_frame import PRIOR
+from gateway.ports.billing import BillingAdapter
 
 
 class TestContract(BillingContract):
@@ -40,6 +42,10 @@ class TestContract(BillingContract):
 
     def saved(self, ledger: dict[str, Any], submission_id: str) -> int:
         return sum(encounter["BatchNumber"] == submission_id for encounter in ledger["encounters"])
+
+    def state_of_unknown_word(self, adapter: BillingAdapter) -> SubmissionState | None:
+        charge = {"ID": "1", "Status": "Wondrous"}
+        return standing({"EncounterID": "7", "EncounterStatus": "Wondrous"}, [charge]).state
 
     def lines(self, payload: VendorPayload) -> list[SentLine]:
         return [

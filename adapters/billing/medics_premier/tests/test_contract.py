@@ -16,6 +16,7 @@ from adapters.billing.medics_premier import ADAPTER
 from gateway.canonical.models import SubmissionState, VendorPayload
 from gateway.kit.contract_billing import BillingContract, SentLine
 from gateway.kit.simulator import FaultKind
+from gateway.ports.billing import BillingAdapter
 
 
 class _Hl7(BillingContract):
@@ -32,6 +33,11 @@ class _Hl7(BillingContract):
 
     def shown(self, payload: VendorPayload) -> bytes:
         return payload.body.replace(b"\r", b"\n")
+
+    def state_of_unknown_word(self, adapter: BillingAdapter) -> SubmissionState | None:
+        ack = b"MSH|^~\\&|MEDICSPREMIER|0001|CLAIMGW|LAKESIDE|20260304||ACK|1|P|2.5.1\rMSA|ZZ|GW7F3A91-D\r"
+        (outcome,) = adapter.parse_outcome(ack)
+        return outcome.evidence.state
 
     def lines(self, payload: VendorPayload) -> list[SentLine]:
         segments = [line.split("|") for line in payload.body.decode().split("\r")]

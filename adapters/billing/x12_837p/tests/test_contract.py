@@ -38,6 +38,18 @@ def without(*capabilities: BillingCapability) -> BillingAdapterInfo:
     return dataclasses.replace(ADAPTER, capabilities=ADAPTER.capabilities - set(capabilities))
 
 
+UNKNOWN_STATUS = (
+    f"ISA*00*{' ' * 10}*00*{' ' * 10}*ZZ*{'CLRHOUSE':15}*ZZ*{'GWSUBMIT':15}*260305*0801*^*00501*000000009*0*T*:~"
+    "GS*HN*CLRHOUSE*GWSUBMIT*20260305*0801*9*X*005010X214~ST*277*0001*005010X214~BHT*0085*08*X1*20260305*0801*TH~"
+    "HL*1**20*1~NM1*PR*2*SAMPLE HEALTH PLAN*****PI*60054~TRN*1*C1~DTP*050*D8*20260304~DTP*009*D8*20260305~"
+    "HL*2*1*21*1~NM1*41*2*LAKESIDE DERMATOLOGY*****46*GWSUBMIT~TRN*2*GW000000101~STC*A1:19*20260305*WQ*265~"
+    "HL*3*2*19*1~NM1*85*2*LAKESIDE DERMATOLOGY*****XX*1234567893~TRN*1*0~STC*A1:19**WQ*265~"
+    "HL*4*3*PT~NM1*QC*1*DOE*JANE****MI*XYZ123456789~TRN*2*GSAMPLE000101~STC*Z9:9999*20260305*WQ*265~"
+    "SE*17*0001~GE*1*9~IEA*1*000000009~"
+)
+"""A payer's 277CA with a status category that X12 does not have."""
+
+
 class Delivered(BillingContract):
     """What the deliveries share: the simulator's settings, and its ledger."""
 
@@ -69,6 +81,10 @@ class Delivered(BillingContract):
 
     def saved(self, ledger: dict[str, Any], submission_id: str) -> int:
         return sum(claim["submission_id"] == submission_id for claim in ledger["claims"])
+
+    def state_of_unknown_word(self, adapter: BillingAdapter) -> SubmissionState | None:
+        (outcome,) = (o for o in adapter.parse_outcome(UNKNOWN_STATUS.encode()) if o.account_number)
+        return outcome.evidence.state
 
 
 class Batched(Delivered):
