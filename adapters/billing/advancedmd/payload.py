@@ -19,7 +19,16 @@ from typing import Any
 
 from adapters.billing.advancedmd.limits import NOTE_LENGTH, first_code, refuse_unsupported
 from adapters.billing.advancedmd.notes import lost_diagnoses, note_of
-from adapters.billing.advancedmd.rows import CHARGE_ROWS, COVERAGE_ROWS, PATIENT_ROWS, VISIT_ROWS
+from adapters.billing.advancedmd.rows import (
+    BILLING_ROWS,
+    CHARGE_ROWS,
+    COVERAGE_ROWS,
+    FACILITY_ROWS,
+    PATIENT_ROWS,
+    PAYER_ROWS,
+    PROFILE_ROWS,
+    VISIT_ROWS,
+)
 from adapters.billing.advancedmd.settings import AdvancedMdSettings
 from gateway.canonical import codes, jsonio
 from gateway.canonical.errors import MappingError, UnsupportedElement
@@ -75,8 +84,8 @@ def _visit(
         message = "the charges alone lose a diagnosis or the order of diagnoses, and no biller sees the note"
         raise UnsupportedElement("Claim.diagnosis", message, "Set `approval` of the connection to 1.")
     force = "1" if settings.allow_same_day_charges else "0"
-    day = apply(VISIT_ROWS, {"Claim": bundle.claim})
-    return {**day, "note": note, "approval": settings.approval, "force": force}
+    chosen = {"approval": settings.approval, "force": force}
+    return apply(VISIT_ROWS, {"Claim": bundle.claim, "note": note, "settings": chosen})
 
 
 def _charges(claim: Resource) -> list[dict[str, str]]:
@@ -101,7 +110,7 @@ def _charges(claim: Resource) -> list[dict[str, str]]:
 def _billing(coverages: list[dict[str, Any]], settings: AdvancedMdSettings) -> dict[str, str]:
     payer_id = coverages[0]["payer"].get("id", "")
     financial_class = settings.financial_classes.get(payer_id, settings.financial_class)
-    return {"billins": "1", **({"finclasscode": financial_class} if financial_class else {})}
+    return apply(BILLING_ROWS, {"settings": {"billins": "1", "financial_class": financial_class}})
 
 
 def _profile(bundle: ClaimBundle) -> dict[str, str]:
@@ -109,10 +118,10 @@ def _profile(bundle: ClaimBundle) -> dict[str, str]:
         if first_code(member.get("role")) == "rendering":
             where = f"Claim.careTeam[{i}].provider"
             provider = _resolve(bundle, member.get("provider"), where)
-            npi = codes.identifier(provider, codes.NPI)
-            if npi is None:
+            if codes.identifier(provider, codes.NPI) is None:
                 raise MappingError(where, "the provider has no NPI", "Complete the provider's NPI in the EHR.")
-            return {"npi": npi, "name": _full_name(provider, middle=False)}
+            roots = {"Rendering": provider, "rendering_name": _full_name(provider, middle=False)}
+            return apply(PROFILE_ROWS, roots)
     raise MappingError("Claim.careTeam", "AdvancedMD needs the rendering provider")
 
 
@@ -120,8 +129,7 @@ def _facility(bundle: ClaimBundle) -> dict[str, dict[str, str]]:
     if "facility" not in bundle.claim:
         return {}
     facility = _resolve(bundle, bundle.claim["facility"], "Claim.facility")
-    found = {"npi": codes.identifier(facility, codes.NPI), "name": facility.get("name")}
-    return {"facility": {name: value for name, value in found.items() if value}}
+    return {"facility": apply(FACILITY_ROWS, {"Location": facility})}
 
 
 def _person(person: Resource, where: str) -> dict[str, str]:
@@ -159,8 +167,7 @@ def _coverage(bundle: ClaimBundle, entry: dict[str, Any], i: int) -> dict[str, A
     roots = {"Coverage": coverage, "position": str(i + 1)}
     plan: dict[str, Any] = {"hipaarelationship": "18", **_apply_at(COVERAGE_ROWS, roots, where, "Coverage")}
     payer = bundle.find(coverage.get("payor", [{}])[0].get("reference")) or {}
-    found = {"id": codes.identifier(payer, codes.PAYER_IDENTIFIER), "name": payer.get("name")}
-    plan["payer"] = {name: value for name, value in found.items() if value}
+    plan["payer"] = apply(PAYER_ROWS, {"Payer": payer})
     if plan["hipaarelationship"] != "18":
         subscriber = _resolve(bundle, coverage.get("subscriber"), f"{where}.subscriber")
         plan["subscriber"] = _person(subscriber, f"{where}.subscriber")

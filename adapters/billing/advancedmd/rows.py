@@ -12,6 +12,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from gateway.canonical import codes
 from gateway.kit.mapping import Row
 
 VENDOR_TITLE = "AdvancedMD"
@@ -61,7 +62,30 @@ _FIX_NAME = "Complete the patient's name in the EHR."
 
 _SERVICED = "Claim.item.servicedDate | Claim.item.servicedPeriod.start"
 
-VISIT_ROWS = (Row("date", f"Claim.billablePeriod.start | {_SERVICED}", us_date, required=True),)
+VISIT_ROWS = (
+    Row("date", f"Claim.billablePeriod.start | {_SERVICED}", us_date, required=True),
+    Row("note", "note", note="the submission id and what has no other place; see the rows of the note"),
+    Row("approval", "settings.approval", note="1: the charges wait for the biller's approval"),
+    Row("force", "settings.force", note="1 only with allow_same_day_charges"),
+)
+BILLING_ROWS = (
+    Row("billins", "settings.billins", note="1: insurance is billed"),
+    Row("finclasscode", "settings.financial_class", note="financial_classes by payer id, else financial_class"),
+)
+"""On every charge."""
+
+PROFILE_ROWS = (
+    Row("npi", f"Rendering.identifier.where(system='{codes.NPI}').value", note="looked up in profiles"),
+    Row("name", "rendering_name", note="LAST,FIRST: looked up when profiles has no such NPI"),
+)
+FACILITY_ROWS = (
+    Row("npi", f"Location.identifier.where(system='{codes.NPI}').value", note="looked up in facilities"),
+    Row("name", "Location.name", note="looked up when facilities has no such NPI"),
+)
+PAYER_ROWS = (
+    Row("id", f"Payer.identifier.where(system='{codes.PAYER_IDENTIFIER}').value", note="looked up in carriers"),
+    Row("name", "Payer.name", note="looked up when carriers has no such id"),
+)
 
 CHARGE_ROWS = (
     Row("proccode", "item.productOrService.coding.code", required=True),
