@@ -85,6 +85,21 @@ STATUS_CODES: Mapping[str, Meaning] = MappingProxyType(
             "A procedure code is not accepted",
             "Check that the code is valid on the date of service.",
         ),
+        "400": Meaning(
+            ErrorCode.INVALID_AMOUNT, "Claim.total", "The charges of the lines do not add up", "Correct the charges."
+        ),
+        "464": Meaning(
+            ErrorCode.OTHER,
+            "Claim.related.reference",
+            "The payer does not know the number of the claim that this one replaces or voids",
+            "Look the payer's claim number up, and correct the claim there by hand.",
+        ),
+        "477": Meaning(
+            ErrorCode.INVALID_DIAGNOSIS,
+            "Claim.item.diagnosisSequence",
+            "A line's diagnosis pointer is not accepted",
+            "Correct the diagnoses of the line in the EHR.",
+        ),
         "481": Meaning(
             ErrorCode.OTHER,
             "",
@@ -92,6 +107,18 @@ STATUS_CODES: Mapping[str, Meaning] = MappingProxyType(
             "Ask the clearinghouse which element it means.",
         ),
         "500": Meaning(ErrorCode.OTHER, "", "A postal code is not accepted", "Correct the address."),
+        "503": Meaning(
+            ErrorCode.OTHER,
+            "Claim.provider.address.line",
+            "The street of the billing provider is not accepted; a PO box is none",
+            "Correct the billing provider's address in gateway.yaml.",
+        ),
+        "535": Meaning(
+            ErrorCode.UNSUPPORTED,
+            "Claim.related",
+            "The payer does not take a replacement or a void of this claim",
+            "Correct the claim with the payer by hand.",
+        ),
         "562": Meaning(
             ErrorCode.PROVIDER_NOT_FOUND,
             "",
