@@ -13,13 +13,23 @@ from dataclasses import dataclass
 from gateway.canonical.claim_rows import CLAIM_TABLES, PROVIDER_TABLE
 from gateway.canonical.mapping import Row
 from gateway.kit.payload import CLAIM_ELEMENTS
-from gateway.mapping_join import CanonicalSide, Tables, in_words, owner_of, targets_of, vendor_side
+from gateway.mapping_join import (
+    WHOLE,
+    CanonicalSide,
+    Tables,
+    in_words,
+    meaning_of,
+    origin_of,
+    owner_of,
+    targets_of,
+    vendor_side,
+)
 from gateway.mapping_names import PLACES
 from gateway.ports.billing import BillingAdapterInfo
 from gateway.ports.ehr import EhrAdapterInfo
 
 NOT_FILLED = "- no row fills it: claims from this EHR do not hold it"
-NO_ROW = "- no row of its own"
+NO_ROW = "- read by no row"
 _BY_PIPELINE = {"Claim.related": "the gateway: set when an encounter changes or is withdrawn after its claim was sent"}
 WAIVED = "- not needed"
 FOR_AUDIT = "- kept with the claim; what the vendor needs of it is in the Claim"
@@ -38,6 +48,7 @@ class Line:
     to_vendor: str = ""
     vendor: str = ""
     vendor_required: str = ""
+    meaning: str = ""
     note: str = ""
     fix: str = ""
 
@@ -51,23 +62,20 @@ HEADINGS: Mapping[str, str] = {
     "to_vendor": "canonical to vendor",
     "vendor": "vendor field",
     "vendor_required": "vendor needs it",
+    "meaning": "that is",
     "note": "note",
     "fix": "what to do when it is missing",
 }
 """The columns, in their order."""
-_REFERRED: Mapping[str, str] = {
-    "Practitioner.": "Claim.careTeam",
-    "Location.": "Claim.facility",
-    "Claim.provider.": "Claim.provider",
-    "Coverage.": "Claim.insurance",
-    "Organization.": "Claim.insurance",
-    "RelatedPerson.": "Claim.insurance",
+_FOLLOWED: Mapping[str, str] = {
+    "Coverage.payor": "Organization",
+    "Coverage.subscriber": "RelatedPerson or Patient",
 }
-"""The element of the claim that refers to a resource: what the vendor is told of it may stand there."""
+"""References that lead to what the vendor is told."""
 _AUDITED = ("Encounter.", "Condition.", "Procedure.")
 _FRAME = frozenset({"resourceType", "id", "meta", "active"})
 _CANONICAL = ("element", "ehr", "to_canonical", "ehr_required", "note", "fix")
-_VENDOR = ("vendor", "element", "to_vendor", "vendor_required", "note", "fix")
+_VENDOR = ("vendor", "element", "meaning", "to_vendor", "vendor_required", "note", "fix")
 _JOINED = ("ehr", "to_canonical", "ehr_required", "element", "place", "to_vendor", "vendor", "vendor_required", "note")
 
 
@@ -117,7 +125,7 @@ def mapping_document(
 _FIELD_BY_FIELD = "One line per canonical element: where it comes from and where it goes."
 _NOT_CARRIED = (
     "What has no field of its own at the vendor: refused (the claim is held, nothing is dropped silently), not needed "
-    "(with the reason), or read by no row."
+    "(with the reason), a reference that is followed, or read by no row: not sent."
 )
 _FROM_EHR = (
     "Rows that make this part of the canonical encounter. Elements that no row names are not taken from the EHR."
@@ -139,6 +147,7 @@ def _about(ehr: EhrAdapterInfo, billing: BillingAdapterInfo, origin: str) -> tup
 
 def _joined(ehr: Tables, carried: Mapping[str, str], tables: Tables) -> Iterator[Line]:
     side, resources = CanonicalSide.of(ehr), tuple(_resource_elements(ehr))
+    named = _vendor_names(tables)
     found = vendor_side(tables, carried, (*CLAIM_ELEMENTS, *resources))
     for element, place in CLAIM_ELEMENTS.items():
         field = carried.get(element, REFUSED)
@@ -146,16 +155,30 @@ def _joined(ehr: Tables, carried: Mapping[str, str], tables: Tables) -> Iterator
         rows = [] if field.startswith("- ") else found[element]
         yield _line(side, element, place, rows, vendor=WAIVED if waived else field, note=waived)
     for element in resources:
-        named = _lines(row.target for row in found[element])
-        yield _line(side, element, PLACES.get(element, ""), found[element], vendor=named or _unnamed(element), note="")
+        fields = _lines(f"{named[row]}: {element}" if row.source == WHOLE else named[row] for row in found[element])
+        yield _line(side, element, PLACES.get(element, ""), found[element], vendor=fields or _unnamed(element), note="")
+
+
+def _vendor_names(tables: Tables) -> dict[Row, str]:
+    """The vendor's field of each row; with its table where two tables have the same, or the row takes all."""
+    owners: dict[str, set[str]] = {}
+    for title, rows in tables.items():
+        for row in rows:
+            owners.setdefault(row.target, set()).add(owner_of(title))
+    return {row: _vendor_name(row, owner_of(title), owners) for title, rows in tables.items() for row in rows}
+
+
+def _vendor_name(row: Row, owner: str, owners: Mapping[str, set[str]]) -> str:
+    if row.source == WHOLE:
+        return f"{owner}.{row.target}"
+    return f"{owner}: {row.target}" if len(owners[row.target]) > 1 else row.target
 
 
 def _unnamed(element: str) -> str:
     """What to say of a resource's element that no row of the vendor's reads."""
     if element.startswith(_AUDITED):
         return FOR_AUDIT
-    by = next((by for beginning, by in _REFERRED.items() if element.startswith(beginning)), "")
-    return f"{NO_ROW}; see {by}, which refers to it" if by else NO_ROW
+    return f"- followed to the {_FOLLOWED[element]} that it names" if element in _FOLLOWED else NO_ROW
 
 
 def _resource_elements(ehr: Tables) -> Iterator[str]:
@@ -168,7 +191,8 @@ def _resource_elements(ehr: Tables) -> Iterator[str]:
 def _line(side: CanonicalSide, element: str, place: str, found: Sequence[Row], *, vendor: str, note: str) -> Line:
     before, making = side.from_ehr(element), side.by_gateway(element)
     sources = [*(row.source for row in before), *side.elsewhere(element), _BY_PIPELINE.get(element, "")]
-    notes = (row.note for row in (*before, *making) if row.note and not row.fix and len(targets_of(row)) == 1)
+    told = (*before, *making, *(row for row in found if _tells_of_the_claim(row)))
+    notes = (row.note for row in told if not row.fix and len(targets_of(row)) == 1)
     return Line(
         ehr=_lines(sources) or NOT_FILLED,
         to_canonical=_to_canonical(before, making),
@@ -180,6 +204,11 @@ def _line(side: CanonicalSide, element: str, place: str, found: Sequence[Row], *
         vendor_required=_required(found),
         note=note or _lines(notes),
     )
+
+
+def _tells_of_the_claim(row: Row) -> bool:
+    """Whether a vendor row's note explains an element: that of a required one is a message."""
+    return not row.required and not origin_of(row.source).startswith(("gateway.yaml", "the gateway"))
 
 
 def _to_canonical(before: Sequence[Row], making: Sequence[Row]) -> str:
@@ -215,7 +244,7 @@ def _required(rows: Iterable[Row]) -> str:
 
 def _not_carried(joined: Sequence[Line]) -> Iterator[Line]:
     """The lines of the joined table whose element has no vendor field, refused elements first."""
-    order = (REFUSED, WAIVED, NO_ROW, FOR_AUDIT)
+    order = (REFUSED, WAIVED, "- followed", NO_ROW, FOR_AUDIT)
     for said in order:
         for line in joined:
             if line.vendor.startswith(said):
@@ -228,17 +257,18 @@ def _sections(
 ) -> Iterator[Section]:
     to_vendor = columns is _VENDOR
     for title, rows in tables.items():
-        yield Section(f"{owner}: {title}", about, columns, tuple(_row(row, to_vendor) for row in rows))
+        yield Section(f"{owner}: {title}", about, columns, tuple(_row(row, title if to_vendor else "") for row in rows))
 
 
-def _row(row: Row, to_vendor: bool) -> Line:
+def _row(row: Row, vendor_title: str) -> Line:
     via, required = in_words(row.via), "yes" if row.required else ""
-    if to_vendor:
+    if vendor_title:
         return Line(
             vendor=row.target,
             element=row.source,
             to_vendor=via,
             vendor_required=required,
+            meaning=meaning_of(row, vendor_title),
             note=row.note,
             fix=row.fix,
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.canonical.claim_rows import CLAIM_TABLES
 from gateway.canonical.mapping import Row, same
-from gateway.mapping_names import ROOTS
+from gateway.mapping_names import MEMBERS, ORIGINS, ROOTS
 
 Tables = Mapping[str, Sequence[Row]]
 
@@ -45,7 +45,7 @@ _ELSEWHERE: Mapping[str, str] = {
 _SAY_NOTHING = frozenset({"index", "charge.expression", "Organization"})
 
 UNTOLD = "changed by a rule without a name"
-_WHOLE = "resource"  # the source of a row that takes any resource as it is
+WHOLE = "resource"  # the source of a row that takes any resource as it is
 _BETWEEN = re.compile(r" \| |, ")
 _SELECTION = re.compile(r"\[\d+\]|\.where\([^)]*\)")
 _SPAN = re.compile(r"(\w*?)(\d+)\.\.(\d+)")
@@ -66,6 +66,8 @@ def in_words(via: Callable[..., Any]) -> str:
     function = via.func if isinstance(via, partial) else via
     written = (getattr(function, "__doc__", None) or "").strip().partition("\n")[0]
     name = str(getattr(function, "__name__", "")).strip("_").replace("_", " ")
+    if written == "As it is.":
+        return ""
     return written.removesuffix(".") or (name if name.isidentifier() or " " in name else UNTOLD)
 
 
@@ -142,11 +144,13 @@ def vendor_side(tables: Tables, carried: Mapping[str, str], elements: Iterable[s
     whole: list[tuple[str, Row]] = []
     for title, rows in tables.items():
         for row in rows:
+            if row.source.startswith("'"):
+                continue  # a constant stands for no element
             paths = [path for source in _BETWEEN.split(row.source) for path in _canonical(source, title)]
             read = [element for element in found if any(_is_within(p, m) for p in paths for m in _members(element))]
             for element in read or _elements_named(row, title, carried):
                 found[element].append(row)
-            whole += [("" if row.source == _WHOLE else f"{path}.", row) for path in paths]
+            whole += [("" if row.source == WHOLE else f"{path}.", row) for path in paths]
     for element, own in found.items():
         if not own:  # a row that takes the resource as a whole takes this element too
             own.extend(dict.fromkeys(row for beginning, row in whole if element.startswith(beginning)))
@@ -160,15 +164,62 @@ def _is_within(path: str, member: str) -> bool:
 def _canonical(path: str, title: str) -> list[str]:
     """A vendor row's source as canonical paths: without selections, its root by its canonical names."""
     plain = _SELECTION.sub("", path)
-    root, dot, rest = plain.partition(".")
-    if root == "diagnosis" and rest:
+    named = _named(plain, title)
+    return [each for name in named for each in name.split(" > ")] if named else [f"{title}.{plain}"]
+
+
+def _named(path: str, title: str) -> list[str]:
+    """The canonical names of a source's path, as `ROOTS` writes them; nothing for one that has none."""
+    root, dot, rest = path.partition(".")
+    both, bare = _keys(path)
+    if known := ROOTS.get(both):
+        further = rest.partition(".")[2]
+        return [f"{name}.{further}".rstrip(".") for name in known.split(" | ")]
+    if bare == "diagnosis" and rest:
         return [f"Claim.diagnosis{dot}{rest}"]
-    if known := ROOTS.get(root.lower()):
-        return [f"{name}{dot}{rest}" for name in known.split(" | ")]
+    if origin_of(path) and bare != "prior":
+        return []
+    if known := ROOTS.get(bare):
+        return [_member_of(name, rest) for name in known.split(" | ")]
     if root[:1].isupper():
-        return [plain]
-    owner = ROOTS.get(title.lower().partition(" ")[0], title)
-    return [f"{name}.{plain}" for name in owner.split(" | ")]
+        return [path]
+    owner = next((ROOTS[word] for word in owner_of(title).lower().split() if word in ROOTS), "")
+    return [f"{name}.{path}" for name in owner.split(" | ")] if owner and bare.isidentifier() else []
+
+
+def _keys(path: str) -> tuple[str, str]:
+    """The root of a path with its first member, and alone, in lower case."""
+    root, _, rest = _SELECTION.sub("", path).partition(".")
+    return f"{root}.{rest.partition('.')[0]}".lower(), root.lower()
+
+
+def origin_of(path: str) -> str:
+    """Where the value at a source's path comes from when it is not an element of the claim, in words; else nothing."""
+    if path[:1].isupper():
+        return ""
+    return next((ORIGINS[key] for key in _keys(path) if key in ORIGINS), "")
+
+
+def _member_of(name: str, rest: str) -> str:
+    if not rest:
+        return name.partition(" > ")[0]
+    member, dot, further = rest.partition(".")
+    if "Practitioner" in name and member in MEMBERS:
+        rest = MEMBERS[member] + dot + further
+    return f"{name}.{rest}".rstrip(".")
+
+
+def meaning_of(row: Row, title: str) -> str:
+    """What a vendor row's source is in the canonical claim, where its own words do not say it."""
+    paths = _BETWEEN.split(row.source)
+    told = [words for path in paths for words in _told(path, title)]
+    return "" if told == paths else " | ".join(dict.fromkeys(told))
+
+
+def _told(path: str, title: str) -> list[str]:
+    if origin := origin_of(path):
+        return [origin]
+    return [" of ".join(reversed(name.split(" > "))) for name in _named(path, title)] or [path]
 
 
 def _elements_named(row: Row, title: str, carried: Mapping[str, str]) -> list[str]:

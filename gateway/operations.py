@@ -20,7 +20,6 @@ from gateway.pipeline.receive import new_trace
 from gateway.ports.billing import BillingAdapterInfo
 from gateway.ports.context import Probe, utc_now
 from gateway.ports.ehr import EhrAdapterInfo
-from gateway.ports.records import JobKind, NewJob
 from gateway.registry import BILLING_GROUP, EHR_GROUP, load_adapter
 from gateway.settings import LoadedSettings
 from gateway.store.postgres import PostgresStore
@@ -143,9 +142,8 @@ async def _recheck(store: PostgresStore, clinic: str, encounter_id: str) -> None
     trace, entity = new_trace(), f"Encounter/{encounter_id}"
     event = AuditEvent(Step.RECHECK_REQUESTED, utc_now(), clinic, trace, encounter_id=encounter_id, entities=(entity,))
     async with store.unit_of_work(clinic) as unit:
+        await unit.recheck(encounter_id, trace)
         await unit.commit(event)
-    arguments = {"encounter_id": encounter_id, "force": "1"}
-    await store.ensure_job(clinic, NewJob(JobKind.NORMALIZE, encounter_id, arguments, trace))
 
 
 async def resume_connection(loaded: LoadedSettings, connection: str) -> None:

@@ -10,7 +10,7 @@ GatewayError
 |  |- DuplicateClaim, ClaimRejected, UnexpectedResponse, UnsupportedOperation
 |- NotificationError (NotificationRejected 401, NotificationMalformed 400)
 |- UnknownConnection 404
-|- StoreError (FencingLost)
+|- StoreError (FencingLost, BatchSettled)
 ConfigurationError   not a GatewayError: stops the start
 
 No message of any class may contain PHI: messages name elements, codes and remedies, never values of a patient.
@@ -237,6 +237,10 @@ class StoreError(GatewayError):
 
 class FencingLost(StoreError):
     """This worker no longer owns the job; another one has taken it over and this result is dropped."""
+
+
+class BatchSettled(StoreError):
+    """A vendor's message has settled the batch meanwhile: what comes next is judged anew."""
 
 
 class ConfigurationError(Exception):

@@ -71,12 +71,12 @@ async def withdraw(pipeline: Pipeline, job: Job, row: EncounterRow) -> Next:
         if doubtful is None and prior is None:
             return await _withdrawn(pipeline, job, row, unit)
         if doubtful is not None and "force" in job.arguments:
-            return await _settle_first(pipeline, job, doubtful, unit)
+            return await settle_first(pipeline, job, doubtful, unit)
+        if doubtful is None and prior is not None and can(pipeline, prior, BillingCapability.VOID):
+            return await _void(pipeline, job, row, prior, unit)
     if doubtful is not None:
         return await _hold_withdrawn(pipeline, job, "It is not known whether its claim reached the billing system.")
-    if prior is None or not can(pipeline, prior, BillingCapability.VOID):
-        return await _hold_withdrawn(pipeline, job, "The billing system holds it and cannot void it so.")
-    return await _void(pipeline, job, row, prior)
+    return await _hold_withdrawn(pipeline, job, "The billing system holds it and cannot void it so.")
 
 
 async def _withdrawn(pipeline: Pipeline, job: Job, row: EncounterRow, unit: UnitOfWork) -> Next:
@@ -87,9 +87,10 @@ async def _withdrawn(pipeline: Pipeline, job: Job, row: EncounterRow, unit: Unit
     return DONE
 
 
-async def _settle_first(pipeline: Pipeline, job: Job, doubtful: SubmissionRow, unit: UnitOfWork) -> Next:
-    """A recheck: look for what is in doubt; only then is it known what is to be voided."""
+async def settle_first(pipeline: Pipeline, job: Job, doubtful: SubmissionRow, unit: UnitOfWork) -> Next:
+    """A recheck: only look for what is in doubt; then it is known what is to be replaced or voided."""
     ids = {"encounter_id": doubtful.encounter_id, "claim_id": doubtful.claim_id, "submission_id": doubtful.id}
+    ids["settle"] = "1"
     following = await unit.finish(job, then=NewJob(JobKind.SUBMIT, job.ordering_key, ids, job.trace))
     await unit.commit(pipeline.event(Step.RECHECK_REQUESTED, job, entities=(f"Claim/{doubtful.claim_id}",)))
     return Next(following)
@@ -105,7 +106,7 @@ async def _hold_withdrawn(pipeline: Pipeline, job: Job, why: str) -> Next:
     return await hold_job(pipeline, job, "normalize", (finding,), code="withdrawn-after-submission")
 
 
-async def _void(pipeline: Pipeline, job: Job, row: EncounterRow, prior: SubmissionRow) -> Next:
+async def _void(pipeline: Pipeline, job: Job, row: EncounterRow, prior: SubmissionRow, unit: UnitOfWork) -> Next:
     on_file = await pipeline.store.claim_bundle(job.clinic_id, prior.claim_id)
     if on_file is None:
         raise LookupError("the submission names a claim that is not stored")
@@ -114,15 +115,14 @@ async def _void(pipeline: Pipeline, job: Job, row: EncounterRow, prior: Submissi
     own_id = void.claim["id"]
     submission = submission_id(job.clinic_id, prior.connection, own_id)
     arguments = {"encounter_id": row.id, "claim_id": own_id, "submission_id": submission}
-    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
-        await unit.withdraw_unsent(row.id)
-        await unit.save_normalized(NormalizedEncounter(row.id, void, _VOID_HASH, generation))
-        kind = (patient_of(void), void.account_number, ClaimFrequency.VOID, prior.id)
-        await unit.create_submission(NewSubmission(submission, row.id, own_id, prior.connection, *kind))
-        following = await unit.finish(job, then=NewJob(JobKind.SUBMIT, job.ordering_key, arguments, job.trace))
-        entities = (f"Encounter/{row.id}", f"Claim/{own_id}")
-        event = (Step.ENCOUNTER_WITHDRAWN, job)
-        await unit.commit(pipeline.event(*event, source=row.connection, patient=patient_of(void), entities=entities))
+    await unit.withdraw_unsent(row.id)
+    await unit.save_normalized(NormalizedEncounter(row.id, void, _VOID_HASH, generation))
+    kind = (patient_of(void), void.account_number, ClaimFrequency.VOID, prior.id)
+    await unit.create_submission(NewSubmission(submission, row.id, own_id, prior.connection, *kind))
+    following = await unit.finish(job, then=NewJob(JobKind.SUBMIT, job.ordering_key, arguments, job.trace))
+    entities = (f"Encounter/{row.id}", f"Claim/{own_id}")
+    event = (Step.ENCOUNTER_WITHDRAWN, job)
+    await unit.commit(pipeline.event(*event, source=row.connection, patient=patient_of(void), entities=entities))
     return Next(following, void)
 
 

@@ -8,6 +8,7 @@ from gateway.canonical.findings import Finding
 from gateway.canonical.models import SubmissionState
 from gateway.pipeline.context import DONE, Next, Pipeline
 from gateway.ports.records import Hold, Job
+from gateway.ports.stores import UnitOfWork
 
 
 async def hold_job(
@@ -24,9 +25,9 @@ async def hold_job(
     """End a job with a hold that shows all findings; `submission` names one whose state changes with it."""
     encounter_id = job.arguments["encounter_id"]
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        if submission and not await unit.set_submission_state(submission[0], submission[1], str(code)):
+            return await _settled_meanwhile(pipeline, job, unit, patient, target)
         await unit.hold(Hold(encounter_id, step, findings, submission[0] if submission else None))
-        if submission:
-            await unit.set_submission_state(submission[0], submission[1], str(code))
         await unit.finish(job)
         event = pipeline.event(
             Step.DISCLOSURE_FAILED if submission else Step.CLAIM_HELD,
@@ -38,4 +39,11 @@ async def hold_job(
             error_code=str(code),
         )
         await unit.commit(event)
+    return DONE
+
+
+async def _settled_meanwhile(pipeline: Pipeline, job: Job, unit: UnitOfWork, patient: str | None, target: str) -> Next:
+    """The vendor has spoken while it was being asked: there is nothing left for a person to look for."""
+    await unit.finish(job)
+    await unit.commit(pipeline.event(Step.SUBMISSION_LOOKED_UP, job, target=target, patient=patient))
     return DONE

@@ -20,7 +20,7 @@ from gateway.canonical.models import (
 )
 from gateway.canonical.validation import check_source
 from gateway.pipeline.context import DONE, Next, Pipeline, patient_of
-from gateway.pipeline.corrections import can, hold_changed, last_on_file, replacing, withdraw
+from gateway.pipeline.corrections import can, hold_changed, last_on_file, replacing, settle_first, withdraw
 from gateway.ports.billing import BillingCapability
 from gateway.ports.ehr import EhrAdapter
 from gateway.ports.records import EncounterRow, Job, JobKind, NewJob, NormalizedEncounter, SubmissionRow
@@ -64,6 +64,9 @@ async def _take(pipeline: Pipeline, job: Job, row: EncounterRow, claim_of: Calla
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         submissions = await unit.submissions(row.id) if row.claim_id else []
         own = [s for s in submissions if s.claim_id == row.claim_id]
+        doubtful = next((s for s in own if s.in_doubt), None)
+        if doubtful is not None and not unchanged and "force" in job.arguments:
+            return await settle_first(pipeline, job, doubtful, unit)
         if unchanged or _correctable(pipeline, own):
             generation = _generation(row, own, unchanged=unchanged)
             taken = claim if generation == row.generation else claim_of(generation)

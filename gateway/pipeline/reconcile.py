@@ -14,7 +14,6 @@ from gateway.canonical.audit_event import AuditEvent, Outcome, Step
 from gateway.canonical.errors import (
     AdapterError,
     Retry,
-    UnexpectedResponse,
     UnsupportedOperation,
     VendorUnavailable,
 )
@@ -67,8 +66,9 @@ async def _take(pipeline: Pipeline, job: Job, adapter: BillingAdapter, message: 
     state = "applied"
     try:
         outcomes = adapter.parse_outcome(message.content)
-    except UnexpectedResponse:
-        log.error("unreadable message", extra={"alert": "unreadable-message", "connection": connection})
+    except Exception as problem:  # reading is pure: a message on which it breaks must not keep the others waiting
+        kind = type(problem).__name__
+        log.error("unreadable message", extra={"alert": "unreadable-message", "connection": connection, "error": kind})
         outcomes, state = [], "unreadable"
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.keep(job)

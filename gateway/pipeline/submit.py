@@ -87,11 +87,15 @@ async def _build_and_send(pipeline: Pipeline, job: Job, row: SubmissionRow, clai
 
 async def _take_anew(pipeline: Pipeline, job: Job, row: SubmissionRow) -> Next:
     """What it was to replace or void is no longer on file: judge the encounter anew."""
-    arguments = {"encounter_id": row.encounter_id, "force": "1"}
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
-        following = await unit.finish(job, then=NewJob(JobKind.NORMALIZE, job.ordering_key, arguments, job.trace))
+        following = await unit.finish(job, then=_anew(job, row))
         await unit.commit(_event(pipeline, Step.SUBMISSION_LOOKED_UP, job, row))
     return Next(following)
+
+
+def _anew(job: Job, row: SubmissionRow) -> NewJob:
+    arguments = {"encounter_id": row.encounter_id, "force": "1"}
+    return NewJob(JobKind.NORMALIZE, job.ordering_key, arguments, job.trace)
 
 
 async def _prior(pipeline: Pipeline, row: SubmissionRow) -> SubmissionRow | None:
@@ -150,9 +154,9 @@ async def _record(
             await unit.set_done(row.encounter_id, row.id, done_state(row))
             if prior is not None:
                 await unit.cancel_claim(prior.claim_id)
-        await unit.finish(job)
+        following = await unit.finish(job, then=_anew(job, row) if "settle" in job.arguments else None)
         await unit.commit(_event(pipeline, Step.DISCLOSURE_CONFIRMED, job, row, claim))
-    return DONE
+    return Next(following)
 
 
 def done_state(row: SubmissionRow) -> EncounterState:
@@ -176,7 +180,8 @@ async def _look(pipeline: Pipeline, job: Job, row: SubmissionRow, claim: ClaimBu
     payload = row.payload
     if payload is None:
         raise LookupError("a submission in doubt has no payload")
-    repeat = is_repeatable(pipeline, adapter, row.sent_at)
+    settling = "settle" in job.arguments  # what is to become of the claim depends on what is found
+    repeat = not settling and is_repeatable(pipeline, adapter, row.sent_at)
     if not repeat:
         try:
             receipt = await adapter.find_submission(row.id, payload)
@@ -192,6 +197,8 @@ async def _look(pipeline: Pipeline, job: Job, row: SubmissionRow, claim: ClaimBu
             await unit.commit(_event(pipeline, Step.SUBMISSION_LOOKED_UP, job, row))
         if not still_open:
             return await submit(pipeline, job, claim)
+        if settling:
+            return await _take_anew(pipeline, job, row)
     if pipeline.now() - job.created_at > pipeline.retry.give_up_after:
         raise VendorUnavailable(row.connection, "submit", "the vendor keeps losing the claim", code=ErrorCode.TIMEOUT)
     return await _send(pipeline, job, row, claim, payload, repeat=repeat)
@@ -267,7 +274,7 @@ def _event(
         step,
         job,
         target=row.connection,
-        patient=patient_of(claim) if claim else None,
+        patient=row.patient or None,
         entities=(f"Claim/{row.claim_id}",),
         outcome=Outcome.MINOR_FAILURE if failure else Outcome.SUCCESS,
         error_code=failure,

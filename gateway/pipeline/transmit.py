@@ -11,7 +11,7 @@ import time
 from datetime import timedelta
 
 from gateway.canonical.audit_event import AuditEvent, Outcome, Step
-from gateway.canonical.errors import AdapterError, DuplicateClaim, OutcomeUnknown, Retry
+from gateway.canonical.errors import AdapterError, BatchSettled, DuplicateClaim, OutcomeUnknown, Retry
 from gateway.canonical.findings import Finding, error
 from gateway.canonical.models import SubmissionReceipt, SubmissionState
 from gateway.pipeline.context import DONE, Next, Pipeline
@@ -25,6 +25,13 @@ _MANY = 10_000
 
 async def transmit(pipeline: Pipeline, job: Job) -> Next:
     """Bring the connection's oldest batch forward, or make the next one of what waits; ends when nothing does."""
+    try:
+        return await _forward(pipeline, job)
+    except BatchSettled:
+        return Next(job)
+
+
+async def _forward(pipeline: Pipeline, job: Job) -> Next:
     connection = job.arguments["connection"]
     adapter = pipeline.connections.billing(job.clinic_id, connection)
     batch = await pipeline.store.open_batch(job.clinic_id, connection)
@@ -44,16 +51,32 @@ async def _next_batch(pipeline: Pipeline, job: Job, adapter: BillingAdapter, mos
     connection, made_at, started = job.arguments["connection"], pipeline.now(), time.monotonic()
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.keep(job)
-        members = await unit.batch_members(connection, most)
+        members = await _still_wanted(pipeline, job, unit, await unit.batch_members(connection, most))
         payloads = [member.payload for member in members if member.payload is not None]
         if members:
             ids = [member.id for member in members]
             batch = await unit.start_batch(connection, ids, lambda number: adapter.enclose(payloads, number, made_at))
             await unit.commit(*_events(pipeline, Step.DISCLOSURE_INTENDED, job, members))
+        else:
+            await unit.commit(_event(pipeline, Step.SUBMISSION_LOOKED_UP, job))
     if not members:
         return await _finish(pipeline, job)
     require_awake(started)
     return await _send(pipeline, job, adapter, batch)
+
+
+async def _still_wanted(
+    pipeline: Pipeline, job: Job, unit: UnitOfWork, members: list[SubmissionRow]
+) -> list[SubmissionRow]:
+    """Without corrections of what is no longer on file: their encounters are judged anew."""
+    wanted = []
+    for member in members:
+        prior = await pipeline.store.submission(job.clinic_id, member.prior_id) if member.prior_id else None
+        if prior is None or prior.on_file:
+            wanted.append(member)
+        else:
+            await unit.send_again(member, job.trace)
+    return wanted
 
 
 async def _unbatched(pipeline: Pipeline, job: Job, batch: BatchRow | None) -> Next:

@@ -111,6 +111,9 @@ class UnitOfWork(Protocol):
     async def ask_later(self, row: SubmissionRow, delay: timedelta) -> None:
         """When to ask the vendor about a submission next."""
 
+    async def recheck(self, encounter_id: str, trace: str) -> None:
+        """Fetch and judge an encounter anew, after what waits for it already."""
+
     async def send_again(self, row: SubmissionRow, trace: str) -> None:
         """A claim that is surely not on file, through no fault of its own: through all steps again, if still wanted."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from gateway.canonical.errors import FencingLost
+from gateway.canonical.errors import BatchSettled, FencingLost
 from gateway.canonical.findings import Finding
 from gateway.canonical.jsonio import dumps, loads
 from gateway.canonical.models import (
@@ -99,22 +99,27 @@ class PostgresUnitOfWork(StepWork):
     async def set_batch_state(self, batch: BatchRow, state: SubmissionState, reason: str = "") -> None:
         """Move a batch, and its claims with it."""
         where = (batch.connection, batch.control_number)
-        await self._execute(_BATCHES["set_state"], *where, state.value, reason)
         await self._execute(_BATCHES["set_members"], *where, _MEMBER_STATES.get(state, state).value, reason)
+        await self._require_open(where, state, reason)
+
+    async def _require_open(self, where: tuple[str, int], state: SubmissionState, reason: str) -> None:
+        """After the claims, as a message locks them too in this order."""
+        if await self._value(_BATCHES["set_state"], *where, state.value, reason) is None:
+            raise BatchSettled(f"batch {where[1]} was settled meanwhile")
 
     async def dissolve_batch(self, batch: BatchRow, state: SubmissionState, findings: Sequence[Finding]) -> None:
         """Hold each claim of a batch that was not accepted."""
         where = (batch.connection, batch.control_number)
-        await self._execute(_BATCHES["set_state"], *where, SubmissionState.REJECTED.value, "")
         for row in await self._connection.fetch(_BATCHES["dissolve_members"], self._clinic, *where, state.value):
             await self.hold(Hold(row["encounter_id"], "submit", tuple(findings), row["id"]))
+        await self._require_open(where, SubmissionState.REJECTED, "")
 
     async def record_batch(self, batch: BatchRow, receipt: SubmissionReceipt) -> None:
         """The receipt of a batch is each claim's."""
         where, evidence = (batch.connection, batch.control_number), receipt.evidence
-        await self._execute(_BATCHES["set_state"], *where, SubmissionState.SENT.value, "")
         values = (evidence.state.value, evidence.reference, dumps(dict(receipt.vendor_ids)), receipt.calls)
         await self._execute(_BATCHES["record_members"], *where, *values)
+        await self._execute(_BATCHES["set_state"], *where, SubmissionState.SENT.value, "")
 
     async def arrived(self, connection: str, control_number: int, evidence: Evidence) -> None:
         """A message speaks of a batch whose fate was open: it is there, and with it what it carried."""
@@ -153,12 +158,16 @@ class PostgresUnitOfWork(StepWork):
 
     async def send_again(self, row: SubmissionRow, trace: str) -> None:
         """Back to QUEUED, and through all steps after those that wait already: what is sent is what is true by then."""
-        if await self._value(_SUBMISSIONS["send_again"], row.id) != SubmissionState.QUEUED.value:
-            return
-        await self._execute(_ENCOUNTERS["lock_keys"], [row.encounter_id])
-        arguments = dumps({"encounter_id": row.encounter_id, "force": "1"}).decode()
-        await self._execute(_BATCHES["put"], JobKind.NORMALIZE.value, row.encounter_id, arguments, trace)
-        await self.set_done(row.encounter_id, row.id, EncounterState.ROUTED)
+        moved = await self._value(_SUBMISSIONS["send_again"], row.id, row.state.value)
+        if moved == SubmissionState.QUEUED.value:
+            await self.recheck(row.encounter_id, trace)
+            await self.set_done(row.encounter_id, row.id, EncounterState.ROUTED)
+
+    async def recheck(self, encounter_id: str, trace: str) -> None:
+        """Fetch and judge an encounter anew, after what waits for it already."""
+        await self._execute(_ENCOUNTERS["lock_keys"], [encounter_id])
+        arguments = dumps({"encounter_id": encounter_id, "force": "1"}).decode()
+        await self._execute(_BATCHES["put"], JobKind.NORMALIZE.value, encounter_id, arguments, trace)
 
 
 _MOST_DIGITS = 15

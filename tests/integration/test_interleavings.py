@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import NoneType
 from typing import Any
 
 import pytest
 
 from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.errors import (
+    BatchSettled,
     ClaimRejected,
     OutcomeUnknown,
     StoreError,
@@ -22,7 +25,7 @@ from gateway.canonical.findings import error
 from gateway.canonical.models import ClaimOutcome, Evidence, SubmissionReceipt, SubmissionState, VendorPayload
 from gateway.pipeline.reconcile import reconcile_job
 from gateway.ports.billing import BatchRule, BillingCapability
-from gateway.ports.records import JobKind, NewJob, NewSubmission
+from gateway.ports.records import NewSubmission
 from gateway.store.unit_of_work import StepWork
 
 CLINIC = "clinic-a"
@@ -88,8 +91,9 @@ async def run(world: Any, kind: str) -> None:
 
 async def recheck(world: Any) -> None:
     encounter = await world.one("select id from encounter limit 1")
-    job = NewJob(JobKind.NORMALIZE, encounter, {"encounter_id": encounter, "force": "1"}, "0" * 32)
-    await world.store.ensure_job(CLINIC, job)
+    async with world.store.unit_of_work(CLINIC) as unit:
+        await unit.recheck(encounter, "0" * 32)
+        await unit.commit(AuditEvent(Step.RECHECK_REQUESTED, world.now(), CLINIC, "0" * 32))
     await run(world, "normalize")
 
 
@@ -595,3 +599,230 @@ async def test_a_claim_that_was_refused_after_its_replacement_was_planned_is_not
     await run(posted, "normalize")
     await settle(posted, 6)
     assert b"24.45" not in b" ".join(posted.billing_.bodies[1:])
+
+
+async def in_doubt(world: Any, *, arrived: bool) -> None:
+    """A single claim whose answer was lost and whose look went wrong once: held."""
+    world.capabilities = CAN
+    lost = [OutcomeUnknown("v", "submit", "timed out")]
+    world.billing_.after, world.billing_.before = (lost, []) if arrived else ([], lost)
+    world.billing_.look_failure = UnexpectedResponse("v", "find", "garbage, once")
+    await world.notify()
+    await world.work()
+    await world.later()
+    assert await world.findings() == ["outcome-unknown"]
+    world.billing_.look_failure = None
+
+
+# --- rechecks of what is in doubt ---------------------------------------------------------------------------------
+
+
+async def test_a_recheck_never_sends_the_claim_of_an_encounter_that_was_entered_in_error(world: Any) -> None:
+    await in_doubt(world, arrived=False)
+    world.ehr_.withdraw()
+    await world.notify()
+    await run(world, "normalize")
+    assert await world.findings() == ["withdrawn-after-submission"]
+    await recheck(world)
+    await settle(world)
+    assert (world.billing_.saved, await world.one(ENCOUNTER), await world.findings()) == ([], "withdrawn", [])
+
+
+async def test_a_recheck_that_finds_the_claim_of_an_encounter_entered_in_error_voids_it(world: Any) -> None:
+    """operations.md: `gateway recheck ID` looks for the claim once more, and goes on from what it finds."""
+    await in_doubt(world, arrived=True)
+    world.ehr_.withdraw()
+    await world.notify()
+    await run(world, "normalize")
+    await recheck(world)
+    await settle(world)
+    assert (world.billing_.saved, await world.one(ENCOUNTER)) == (["24.45", "24.45~8"], "withdrawn")
+
+
+async def test_a_recheck_of_a_changed_encounter_looks_for_its_claim_in_doubt_and_then_corrects_it(world: Any) -> None:
+    await in_doubt(world, arrived=True)
+    world.ehr_.change()
+    await world.notify()
+    await run(world, "normalize")
+    assert set(await world.findings()) == {"changed-after-submission"}
+    await recheck(world)
+    await settle(world)
+    assert (world.billing_.saved, await world.findings()) == (["24.45", "40.50~7"], [])
+
+
+async def test_a_recheck_is_not_swallowed_by_a_job_that_waits(world: Any) -> None:
+    await in_doubt(world, arrived=True)
+    world.ehr_.version += 1
+    world.ehr_.failure = VendorUnavailable("v", "fetch", "refused")
+    await world.notify()
+    await run(world, "normalize")
+    await recheck(world)
+    world.ehr_.failure = None
+    await settle(world)
+    assert (await world.one(STATE), await world.findings()) == ("received", [])
+
+
+# --- decisions over what was read before ---------------------------------------------------------------------------
+
+
+async def test_a_batch_that_a_message_settles_during_the_look_is_not_sent_again(batching: Any) -> None:
+    batching.billing_.after = [OutcomeUnknown("v", "upload", "broke off")]
+    await batching.notify()
+    await batching.work()
+    await run(batching, "transmit")
+
+    async def find(*_: Any) -> None:  # the vendor's list is behind, its 999 is not
+        deliver(batching, "999", outcome(SubmissionState.QUEUED, **FIRST))
+        await run(batching, "reconcile")
+
+    batching.billing_.find_submission = find
+    await run(batching, "transmit")
+    await settle(batching, 6)
+    assert batching.billing_.bodies == [b"1 24.45", b"2 24.45"]
+
+
+async def test_a_batch_that_a_message_settles_before_its_answer_is_lost_is_not_sent_again(
+    batching: Any,
+) -> None:
+    batching.billing_.repeatable_seconds = 1e9
+    plain = batching.billing_.submit
+
+    async def submit(payload: Any) -> Any:
+        batching.billing_.submit = plain
+        await plain(payload)
+        deliver(batching, "999", outcome(SubmissionState.QUEUED, **FIRST))
+        await run(batching, "reconcile")
+        raise OutcomeUnknown("v", "put", "broke off")
+
+    batching.billing_.submit = submit
+    await batching.notify()
+    await batching.work()
+    await run(batching, "transmit")
+    await settle(batching, 6)
+    assert batching.billing_.bodies == [b"1 24.45", b"2 24.45"]
+
+
+async def test_a_held_batched_claim_does_not_fall_when_a_message_arrives_during_the_look(
+    batching: Any,
+) -> None:
+    batching.billing_.finds = False
+    batching.billing_.after = [OutcomeUnknown("v", "upload", "broke off")]
+    await batching.notify()
+    await batching.work()
+    await run(batching, "transmit")
+    await run(batching, "transmit")
+    assert await batching.findings() == ["outcome-unknown"]
+
+    async def find(*_: Any) -> None:
+        deliver(batching, "277", outcome(SubmissionState.ACCEPTED, account_number=await account(batching)))
+        await run(batching, "reconcile")
+
+    batching.billing_.find_submission = find
+    await recheck(batching)
+    await settle(batching)
+    assert (await batching.one(STATE), batching.billing_.bodies) == ("accepted", [b"1 24.45"])
+
+
+async def test_no_hold_asks_a_person_to_look_for_a_claim_that_a_message_settled_during_the_look(world: Any) -> None:
+    await in_doubt(world, arrived=True)
+    world.capabilities = CAN | {BillingCapability.INBOUND_OUTCOME}
+
+    async def find(*_: Any) -> None:
+        number = await account(world)
+        async with world.store.unit_of_work("clinic-a") as unit:
+            [row] = await unit.named("billing", outcome(SubmissionState.ACCEPTED, account_number=number))
+            await unit.record_outcome(row, outcome(SubmissionState.ACCEPTED), ask_in=timedelta())
+            await unit.commit(_event(world))
+        raise UnexpectedResponse("v", "find", "garbage")
+
+    world.billing_.find_submission = find
+    await recheck(world)
+    await settle(world, 1)
+    assert (await world.one(STATE), await world.findings()) == ("accepted", [])
+
+
+def _event(world: Any) -> Any:
+    from gateway.canonical.audit_event import AuditEvent, Step
+
+    return AuditEvent(Step.CONNECTION_RESUMED, world.now(), "clinic-a", "0" * 32)
+
+
+async def test_a_replacement_in_the_waiting_room_goes_as_a_first_claim_when_what_it_replaces_is_rejected(
+    posted: Any,
+) -> None:
+    first = await account(posted)
+    posted.ehr_.change()
+    await posted.notify()
+    await run(posted, "normalize")
+    deliver(posted, "277", outcome(SubmissionState.REJECTED, account_number=first, findings=(REFUSED,)))
+    await run(posted, "reconcile")
+    await settle(posted, 6)
+    assert posted.billing_.bodies == [b"1 24.45", b"2 40.50"]
+
+
+# --- messages, locks, audit ------------------------------------------------------------------------------------------
+
+
+async def test_a_message_on_which_the_reader_breaks_does_not_keep_the_others_from_being_read(
+    posted: Any,
+) -> None:
+    posted.billing_.mailbox["1 odd"] = b"odd"
+    deliver(posted, "2 good", outcome(SubmissionState.RECEIVED, **FIRST))
+    plain = posted.billing_.parse_outcome
+
+    def parse(message: bytes) -> Any:
+        if message == b"odd":
+            raise KeyError("a defect of the reader")
+        return plain(message)
+
+    posted.billing_.parse_outcome = parse
+    for _ in range(3):
+        await run(posted, "reconcile")
+    assert await posted.one(STATE) == "received"
+
+
+async def test_a_message_and_the_answer_to_its_batch_do_not_block_each_other(batching: Any) -> None:
+    """Reconcile locks the claims, then their batch; transmit must not lock them the other way round."""
+    batching.billing_.before = [VendorUnavailable("v", "put", "refused")]
+    await batching.notify()
+    await batching.work()
+    await run(batching, "transmit")
+    batch = await batching.store.open_batch("clinic-a", "billing")
+    spoken, settled = outcome(SubmissionState.RECEIVED, **FIRST), asyncio.Event()
+
+    async def message() -> None:
+        async with batching.store.unit_of_work("clinic-a") as unit:
+            await unit.named("billing", spoken)
+            settled.set()
+            while not await batching.one(
+                "select exists (select 1 from pg_stat_activity where wait_event_type = 'Lock'"
+                " and query ilike '%update submission%')"
+            ):
+                await asyncio.sleep(0)
+            await unit.arrived("billing", 1, spoken.evidence)
+            await unit.commit(_event(batching))
+
+    async def answer() -> None:
+        await settled.wait()
+        async with batching.store.unit_of_work("clinic-a") as unit:
+            await unit.set_batch_state(batch, SubmissionState.UNCERTAIN)
+            await unit.commit(_event(batching))
+
+    found = await asyncio.wait_for(asyncio.gather(message(), answer(), return_exceptions=True), 20)
+    assert [type(each) for each in found] in ([NoneType, NoneType], [NoneType, BatchSettled])
+
+
+@pytest.mark.parametrize("step", ["disclosure-uncertain", "submission-looked-up", "encounter-withdrawn"])
+async def test_every_step_that_touches_a_claim_names_its_patient_in_the_audit(world: Any, step: str) -> None:
+    world.billing_.before = [OutcomeUnknown("v", "submit", "timed out")]
+    await world.notify()
+    await world.work()
+    await world.later()
+    world.ehr_.withdraw()
+    world.capabilities = CAN
+    await world.notify()
+    await world.work()
+    query = f"select count(*) filter (where patient is null), count(*) from audit_event where step = '{step}'"
+    async with world.store.acquire() as connection:
+        nameless, all_ = await connection.fetchrow(query)
+    assert all_ and not nameless

@@ -9,6 +9,7 @@ alter table submission
     add column sent_at timestamptz,                      -- first handed over: a repeat is safe only for so long after it
     add column ask_at timestamptz,                       -- when the vendor is asked next what became of it
     add column findings bytea;                           -- notes of the vendor that hold nothing up
+create index submission_by_claim on submission (clinic_id, claim_id);
 create index submission_by_account on submission (clinic_id, connection, account_number);
 create index submission_by_batch on submission (clinic_id, connection, batch_number) where batch_number is not null;
 create index submission_waiting on submission (clinic_id, connection, created_at) where state = 'batched';

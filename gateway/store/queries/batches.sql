@@ -52,9 +52,11 @@ where clinic_id = $1 and connection = $2 and control_number = $3 and state in ('
 for update;
 
 -- name: set_state
+-- A batch whose fate is known keeps it.
 update batch
 set state = $4, reason = $5, attempts = attempts + ($4 = 'sending')::integer, updated_at = clock_timestamp()
-where clinic_id = $1 and connection = $2 and control_number = $3;
+where clinic_id = $1 and connection = $2 and control_number = $3 and state in ('queued', 'sending', 'uncertain')
+returning control_number;
 
 -- name: set_members
 -- The claims of a batch go with it; those that a message has spoken of already do not.

@@ -34,7 +34,7 @@ order by created_at, id;
 
 -- name: to_ask
 select * from submission_record
-where clinic_id = $1 and connection = $2 and state in ('sent', 'received', 'accepted') and ask_at <= clock_timestamp()
+where clinic_id = $1 and connection = $2 and state in ('sent', 'received', 'accepted') and ask_at <= statement_timestamp()
 order by ask_at limit $3;
 
 -- name: named
@@ -95,5 +95,5 @@ update submission s
 set state = case when e.claim_id = s.claim_id then 'queued' else 'rejected' end, batch_number = null, reason = 'again',
     updated_at = clock_timestamp()
 from encounter e
-where s.clinic_id = $1 and s.id = $2 and e.clinic_id = s.clinic_id and e.id = s.encounter_id
+where s.clinic_id = $1 and s.id = $2 and s.state = $3 and e.clinic_id = s.clinic_id and e.id = s.encounter_id
 returning s.state;
