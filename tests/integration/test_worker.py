@@ -71,6 +71,8 @@ async def test_a_worker_without_its_session_takes_no_job_under_its_old_number(
     async with asyncio.timeout(2):
         while not await other.reap():
             await asyncio.sleep(0.01)
+        while session._session and not session._session.is_closed():  # the news of it is still on its way
+            await asyncio.sleep(0.01)
     with pytest.raises(StoreError):
         await session.claim(1)
     await session.open()
