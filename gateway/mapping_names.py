@@ -151,6 +151,7 @@ ORIGINS: Mapping[str, str] = {
     "nothing": "nowhere",
     "ordering.authority": "gateway.yaml: the connection",
     "place.authority": "gateway.yaml: the connection",
+    "pointed": "the codes of Claim.diagnosis that Claim.item.diagnosisSequence names, in its order",
     "posted_on": "Claim.created",
     "prior": "the receipt of the claim on file",
     "referred": "the resource that a reference names",

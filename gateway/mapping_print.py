@@ -15,21 +15,22 @@ body{font:15px/1.45 system-ui,sans-serif;margin:0 auto;max-width:120rem;padding:
 h1{font-size:1.6rem;margin:.2rem 0}h2{font-size:1.15rem;margin:2rem 0 .3rem}p{margin:.3rem 0;max-width:60rem}
 nav{columns:18rem;margin:1rem 0;padding:.6rem 1rem;background:#f4f6f8;border-radius:6px}nav a{display:block}
 a{color:#0a58a8;text-decoration:none}a:hover{text-decoration:underline}
-.scroll{overflow-x:auto;border:1px solid #d5dae0;border-radius:6px}
+.scroll{overflow:auto;max-height:88vh;border:1px solid #d5dae0;border-radius:6px}
 table{border-collapse:collapse;width:100%;font-size:13.5px}
 th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid #e6e9ed}
 th{background:#eef1f4;position:sticky;top:0}
 tr:hover td{background:#f8fafc}td.path{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12.5px}
-td.path{min-width:14rem;overflow-wrap:anywhere}td.words{min-width:13rem}td.short{min-width:3.5rem}
+td.path{min-width:10.5rem;overflow-wrap:anywhere}td.words{min-width:10rem}td.short{min-width:3.5rem}
 code{font-size:.93em}td.no{color:#8a5300}
 input{font:inherit;padding:.4rem .6rem;width:22rem;max-width:100%;margin:.6rem 0}
-@media print{input,nav{display:none}.scroll{overflow:visible;border:0}th{position:static}}
+@media print{input,nav{display:none}.scroll{overflow:visible;max-height:none;border:0}th{position:static}}
 """.strip()
 _FILTER = """
 document.querySelector('input').addEventListener('input',e=>{const w=e.target.value.toLowerCase();
 document.querySelectorAll('tbody tr').forEach(r=>{r.hidden=!r.textContent.toLowerCase().includes(w)})})
 """.strip()
 _SHORT = frozenset({"ehr_required", "vendor_required"})
+_MEMBER = re.compile(r"\.(?=[A-Za-z])")
 _CODE = re.compile(r"`([^`]*)`")
 _PATHS = frozenset({"ehr", "element", "vendor"})
 
@@ -106,7 +107,10 @@ def _html_cell(line: Line, column: str) -> str:
     if text.startswith("- "):
         return f'<td class="no">{escape(text.removeprefix("- "))}</td>'
     kind = "path" if column in _PATHS else "short" if column in _SHORT else "words"
-    return f'<td class="{kind}">{_html(text)}</td>'
+    shown = _html(text)
+    if kind == "path":
+        shown = _MEMBER.sub(".<wbr>", shown)  # a path breaks between its members
+    return f'<td class="{kind}">{shown}</td>'
 
 
 def _html(text: str) -> str:

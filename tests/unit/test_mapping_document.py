@@ -26,7 +26,7 @@ from gateway.kit.ehr_charge_rows import CHARGE_TABLES
 from gateway.kit.ehr_normalize import FURTHER_RULES
 from gateway.kit.payload import CLAIM_ELEMENTS
 from gateway.mapping_document import HEADINGS, Line, MappingDocument, mapping_document
-from gateway.mapping_join import UNTOLD, in_words, vendor_side
+from gateway.mapping_join import UNTOLD, in_words, meaning_of, vendor_side
 from gateway.mapping_print import FORMATS, as_csv, as_html, as_markdown, used_columns
 from gateway.ports.billing import BillingAdapterInfo
 from gateway.ports.ehr import EhrAdapterInfo
@@ -128,6 +128,9 @@ def test_what_the_claim_builder_fills_has_a_source_and_what_it_does_not_fill_has
     ("element", "sources", "vendor"),
     [
         ("Claim.item.productOrService", ["Claim.item.productOrService", "ChargeItem.code", "Procedure.code"], "Proc"),
+        ("Practitioner.identifier", ["Practitioner.identifier"], "rendering_provider.npi"),
+        ("Location.name", ["Location.name"], "location.name"),
+        ("Organization.identifier", ["gateway.yaml: payer_ids"], "PlanID"),
         ("Claim.item.unitPrice", ["ChargeItem.priceOverride", "gateway.yaml: fee_schedule"], "UnitCharge"),
         ("Claim.diagnosis", ["Encounter.diagnosis.condition", "Claim.item.diagnosisSequence"], "DiagnosisCode1..4"),
         ("Claim.careTeam.referring", ["ServiceRequest.requester", "Encounter.participant.individual"], "Referring"),
@@ -158,6 +161,26 @@ def test_every_transform_of_the_canonical_side_is_in_words() -> None:
     tables = {**claim_rows.CLAIM_TABLES, **ehr_of("smart_fhir").rows}
     words = {f"{title}: {row.target}": in_words(row.via) for title, rows in tables.items() for row in rows}
     assert [where for where, text in words.items() if text == UNTOLD or text == "via" or "raises `" in text] == []
+
+
+def test_every_transform_of_the_billing_adapters_is_in_words() -> None:
+    tables = {name: billing_of(name).rows for name in adapter_names(BILLING_GROUP)}
+    vias = {f"{n}: {t}: {row.target}": row.via for n, of in tables.items() for t, rows in of.items() for row in rows}
+    undescribed = {where for where, via in vias.items() if in_words(via) == UNTOLD}
+    nameless = {where for where, via in vias.items() if not getattr(getattr(via, "func", via), "__doc__", None)}
+    assert undescribed | nameless == set()
+
+
+def test_a_resource_that_travels_whole_is_told_for_each_of_its_elements() -> None:
+    lines = joined(mapping_document(ehr_of("smart_fhir"), billing_of("fhir_claim")))
+    assert lines["Patient.birthDate"].vendor == "Bundle.entry.resource: Patient.birthDate"
+    assert "names the entry of the Bundle" in lines["Coverage.payor"].to_vendor
+    assert [element for element, line in lines.items() if "no row" in line.vendor] == []
+
+
+def test_a_reference_is_followed_and_what_nothing_reads_is_said(kareo: MappingDocument) -> None:
+    assert joined(kareo)["Coverage.payor"].vendor == "- followed to the Organization that it names"
+    assert joined(kareo)["Coverage.beneficiary"].vendor == "- read by no row"
 
 
 # --- the rows are the mapping ----------------------------------------------------------------------------------------
@@ -374,6 +397,11 @@ def test_a_transform_in_words(via: Any, words: str) -> None:
         ("Lines", Row("DiagnosisCode3", "codes[2]"), {"Claim.diagnosis"}),
         ("Encounter", Row("Hospitalization.StartDate", "stay.start"), {"Claim.supportingInfo.hospitalized"}),
         ("Bundle", Row("identifier", "submission.id"), set()),
+        ("Bundle", Row("Hospitalization", "'always'"), set()),
+        ("PID patient", Row("PID-5.1", "name.family"), {"Patient.name"}),
+        ("PV1 visit", Row("PV1-8.2", "referring.family"), {"Practitioner.name"}),
+        ("PV1 visit", Row("PV1-8.9", "referring.authority"), set()),
+        ("Note", Row("NPI", "referring"), set()),
         ("Bundle", Row("entry", "resource"), {"Claim.item.quantity", "Claim.item.serviced", "Patient.name"}),
     ],
 )
@@ -384,10 +412,30 @@ def test_where_a_vendors_row_stands(title: str, row: Row, elements: set[str]) ->
         "Claim.referral": "Claim.referral.identifier",
         "Claim.total": "- codes are added up",
     }
-    known = ["Claim.item.quantity", "Claim.item.serviced", "Patient.name", "RelatedPerson.name", *carried]
+    people = ["Patient.name", "RelatedPerson.name", "Practitioner.name"]
+    known = ["Claim.item.quantity", "Claim.item.serviced", *people, *carried]
     found = {element for element, rows in vendor_side({title: (row,)}, carried, known).items() if rows}
     assert found >= elements
     assert found == elements or row.source == "resource"
+
+
+@pytest.mark.parametrize(
+    ("title", "source", "meaning"),
+    [
+        ("Anything", "Claim.total.value", ""),
+        ("Anything", "item.modifier[1].coding.code", "Claim.item.modifier[1].coding.code"),
+        ("Anything", "onset.timingDate", "Claim.supportingInfo.onset.timingDate"),
+        ("Patient", "name.given[0]", "Patient.name.given[0]"),
+        ("Insured (another person)", "name.family", "RelatedPerson.name.family | Patient.name.family"),
+        ("Anything", "rendering.key", "Practitioner.identifier of Claim.careTeam.rendering"),
+        ("Anything", "cover.relationship", "Coverage.relationship"),
+        ("Anything", "site.sending_facility", "gateway.yaml: the connection"),
+        ("Anything", "related.reference | prior.Number", "Claim.related.reference | the receipt of the claim on file"),
+        ("Anything", "unheard.of", ""),
+    ],
+)
+def test_what_a_vendors_source_is_in_the_claim(title: str, source: str, meaning: str) -> None:
+    assert meaning_of(Row("target", source), title) == meaning
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from adapters.billing.fhir_claim.rows import (
@@ -59,14 +60,17 @@ def build(
     refuse_uncarried(bundle, CARRIED, TITLE)
     uuids = {reference: _uuid(clinic_id, reference) for reference in bundle.resources}
     claim_uuid = _uuid(clinic_id, f"{reference_of(bundle.claim)}/{submission_id}")
-    entries = [_claim_entry(bundle, submission_id, settings, prior, _strict(uuids), claim_uuid)]
+    submission = {"id": submission_id, "search": submission_id if settings.conditional_create else None}
+    key = {"submission": submission, "entry": {"uuid": claim_uuid}, "constant": True}
+    entries = [_claim_entry(Travelling(bundle.claim, _strict(uuids), "Claim"), key, settings, prior)]
     rename = _lenient(uuids, clinic_id)
     for reference, resource in bundle.resources.items():
         entries.append(_entry(Travelling(resource, rename, reference), uuids[reference], settings))
     transaction = settings.mode is Mode.TRANSACTION
     roots: dict[str, Any] = {
         "Claim": bundle.claim,
-        "submission": {"id": submission_id},
+        "submission": submission,
+        "constant": True,
         "settings": {"kind": TRANSACTION if transaction else "collection"},
     }
     body: Resource = {**apply(BUNDLE_ROWS, roots), "entry": entries}
@@ -80,24 +84,17 @@ def _uuid(clinic_id: str, name: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{clinic_id}/{name}"))
 
 
-def _claim_entry(  # noqa: PLR0917
-    bundle: ClaimBundle,
-    submission_id: str,
-    settings: FhirClaimSettings,
-    prior: SubmissionReceipt | None,
-    rename: Rename,
-    key: str,
+def _claim_entry(
+    travelling: Travelling, key: Mapping[str, Any], settings: FhirClaimSettings, prior: SubmissionReceipt | None
 ) -> dict[str, Any]:
     """The entry of the Claim, with the submission's identifier, and the claim on file as the server knows it."""
-    claim, related = bundle.claim, bundle.claim.get("related", ())
+    claim, related = travelling.content, travelling.content.get("related", ())
     plain = {name: value for name, value in claim.items() if name != "related"}
-    submission = {"id": submission_id, "search": submission_id if settings.conditional_create else None}
-    roots = {"submission": submission, "entry": {"uuid": key}, "resource": Travelling(plain, rename, "Claim")}
+    roots = {**key, "resource": replace(travelling, content=plain)}
     transaction = settings.mode is Mode.TRANSACTION
     entry = _nested(apply((*ENTRY_ROWS, *(CLAIM_REQUEST_ROWS if transaction else ())), roots))
     changed = entry["resource"]
-    added = apply(CLAIM_ROWS, roots)
-    changed["identifier"] = [*claim.get("identifier", ()), added["identifier"]]
+    changed["identifier"] = [*claim.get("identifier", ()), apply(CLAIM_ROWS, roots)["identifier"]]
     if related:
         known = dict(prior.vendor_ids) if prior else {}
         changed["related"] = [_related(each, known) for each in related]
@@ -114,7 +111,7 @@ def _related(related: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, 
 def _entry(travelling: Travelling, key: str, settings: FhirClaimSettings) -> dict[str, Any]:
     """The entry of a resource that the claim references."""
     original = travelling.content
-    roots = {"entry": {"uuid": key, "type": original["resourceType"]}, "resource": travelling}
+    roots = {"entry": {"uuid": key, "type": original["resourceType"]}, "resource": travelling, "constant": True}
     if settings.mode is Mode.SUBMIT:
         return apply(ENTRY_ROWS, roots)
     request = UPDATE_REQUEST_ROWS if settings.supporting == "update" else CREATE_REQUEST_ROWS

@@ -3,7 +3,7 @@
 Roots: `Claim` and `related` (one entry of `Claim.related`) are canonical; `submission` = {id, search}; `settings` =
 {kind of Bundle}; `prior` holds the vendor ids of the receipt of the claim on file; `resource` is any resource of the
 claim as a `Travelling`; `entry` = {uuid, type, search}; `referred` = {uuid} of a resource that travels, or {elsewhere}
-of one that does not.
+of one that does not; `constant` is there in every claim.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def in_parameters(bundle: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 BUNDLE_ROWS = (
-    Row("resourceType", "submission.id", always("Bundle")),
+    Row("resourceType", "constant", always("Bundle")),
     Row("identifier", "submission.id", submission_identifier, True, "the submission's number, on the Bundle"),
     Row("timestamp", "Claim.created", instant),
     Row(
@@ -130,7 +130,7 @@ BUNDLE_ROWS = (
     ),
 )
 PARAMETERS_ROWS = (
-    Row("resourceType", "submission.id", always("Parameters")),
+    Row("resourceType", "constant", always("Parameters")),
     Row("parameter", "bundle", in_parameters),
 )
 """Only with `submit_body` parameters: what holds the Bundle."""
@@ -166,19 +166,19 @@ ENTRY_ROWS = (
         True,
         "a UUID made of clinic, type and id; every reference to the resource becomes the same URN",
     ),
-    Row("resource", "resource", as_it_is, True, "the Claim first, then everything that it references"),
+    Row("resource", "resource", as_it_is, note="the Claim first, then everything that it references"),
 )
 CLAIM_REQUEST_ROWS = (
-    Row("request.method", "submission.id", always("POST")),
-    Row("request.url", "submission.id", always("Claim")),
+    Row("request.method", "constant", always("POST")),
+    Row("request.url", "constant", always("Claim")),
     Row("request.ifNoneExist", "submission.search", submission_search, note="unless `conditional_create` is off"),
 )
 UPDATE_REQUEST_ROWS = (
-    Row("request.method", "entry.uuid", always("PUT")),
+    Row("request.method", "constant", always("PUT")),
     Row("request.url", "entry", update_url),
 )
 CREATE_REQUEST_ROWS = (
-    Row("request.method", "entry.uuid", always("POST")),
+    Row("request.method", "constant", always("POST")),
     Row("request.url", "entry.type"),
     Row("request.ifNoneExist", "entry.uuid", resource_search),
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from adapters.billing.http_api.expressions import (
@@ -20,10 +20,11 @@ from adapters.billing.http_api.facts import LOOPS, PRIOR, Kind, find_fact
 from adapters.billing.http_api.places import document_path
 from adapters.billing.http_api.problems import Problem
 from adapters.billing.http_api.template import VALUE, Entries, Fixed, Leaf, Loop, Members, Node
-from adapters.billing.http_api.transforms import transform_of, words_of
+from adapters.billing.http_api.transforms import by_expression, transform_of, words_of
 from gateway.kit.mapping import same
 
 Place = tuple[str | int, ...]
+_NOTHING = Fixed.of("", "")
 _FACT = re.compile(r"(?P<name>[a-z_]+\.\w+)(?:\[(?P<index>\d+)\])?")
 _LEAF_OPTIONS = frozenset({"$from", "$as", "$words", "$otherwise", "$max", "$most", "$required", "$note", "$fix"})
 _LOOP_OPTIONS = frozenset({"$each", "$most", "$map"})
@@ -37,7 +38,10 @@ class Compiler:
     problems: list[Problem] = field(default_factory=list)
     leaves: list[Leaf] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
+    fixed: list[Fixed] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)  # facts that are asked for, but not carried
+    _lists: list[str] = field(default_factory=list)  # facts over which the loops around a leaf go
+    _only_if: list[str] = field(default_factory=list)  # conditions of the objects around a leaf
 
     def node(self, raw: Any, place: Place, target: str = "", inside: frozenset[str] = frozenset()) -> Node:
         """The node of a piece of YAML; a mistake is collected and gives a fixed value."""
@@ -49,7 +53,7 @@ class Compiler:
         if isinstance(raw, str):
             return self._leaf({"$from": raw}, place, target, inside, short=True)
         if isinstance(raw, bool | int):
-            return Fixed(raw)
+            return self._fixed(raw, target)
         kind = "an empty value" if raw is None else f"a {type(raw).__name__}"
         return self._wrong(place, f'{kind} is no leaf; write a fact, "=" and an expression, a whole number, or ="text"')
 
@@ -63,6 +67,7 @@ class Compiler:
             return self._leaf(raw, place, target, inside)
         nodes = []
         condition = self._condition(raw["$if"], (*place, "$if"), inside) if "$if" in raw else None
+        self._only_if += [condition.source] if condition else []
         for key, inner in raw.items():
             if key == "$if":
                 continue
@@ -71,6 +76,8 @@ class Compiler:
             name = key.removeprefix("$") if key.startswith("$$") else key
             below = f"{target}.{name}" if target else name
             nodes.append((name, self.node(inner, (*place, key), below, inside)))
+        if condition:
+            self._only_if.pop()
         return Members(tuple(nodes), condition)
 
     def _condition(self, raw: Any, place: Place, inside: frozenset[str]) -> Leaf | None:
@@ -84,7 +91,7 @@ class Compiler:
 
     def _loop(self, raw: dict[str, Any], place: Place, target: str, inside: frozenset[str]) -> Node:
         if self._unknown_options(raw, _LOOP_OPTIONS, place):
-            return Fixed("")
+            return _NOTHING
         each, over = str(raw["$each"]), None
         if each in LOOPS and each not in inside:
             scope = each
@@ -95,9 +102,12 @@ class Compiler:
                 names = ", ".join(sorted(LOOPS))
                 return self._wrong((*place, "$each"), f"is none of {names}, and no fact that is a list")
             scope = VALUE
+            self._lists.append(over.name)
         if "$map" not in raw:
             return self._wrong(place, "has $each without $map; add what one entry looks like")
         body = self.node(raw["$map"], (*place, "$map"), f"{target}[]", inside | {scope})
+        if over:
+            self._lists.pop()
         most = self._whole(raw, "$most", place)
         loop = Loop(scope, over, body, most, target)
         self.loops.append(loop)
@@ -107,7 +117,7 @@ class Compiler:
         self, raw: dict[str, Any], place: Place, target: str, inside: frozenset[str], short: bool = False
     ) -> Node:
         if self._unknown_options(raw, _LEAF_OPTIONS, place):
-            return Fixed("")
+            return _NOTHING
         at = place if short else (*place, "$from")
         source = str(raw["$from"]).strip()
         if not isinstance(raw.get("$required", False), bool):
@@ -116,27 +126,50 @@ class Compiler:
         source = source if source.startswith("=") else source.removesuffix("!")
         mentions, program = self._source(source, at, inside)
         if mentions is None:
-            return Fixed("")
+            return _NOTHING
         if program is not None and not mentions and len(raw) == 1:
-            return self._constant(program, at)
+            return self._constant(program, at, target)
         leaf = Leaf(
             target=target,
-            source=", ".join(dict.fromkeys(document_path(mention.name) for mention in mentions)) or source,
+            source=self._shown(mentions, source),
             via=self._transform(raw, place, mentions, program),
             required=required and source != VALUE,
-            note=str(raw.get("$note", "")) or (source if program else ""),
+            note=str(raw.get("$note", "")) or (source if program and required else ""),
             fix=str(raw.get("$fix", "")),
             mentions=mentions,
             program=program,
             longest=self._whole(raw, "$max", place),
             most=self._whole(raw, "$most", place),
         )
+        if not leaf.required:  # the note of a required one is what a biller reads
+            leaf = replace(leaf, note="; ".join(filter(None, (leaf.note, *self._remarks(leaf)))))
         self.leaves.append(leaf)
         return leaf
 
-    def _constant(self, program: Program, place: Place) -> Fixed:
+    def _shown(self, mentions: Sequence[Mention], source: str) -> str:
+        """The canonical paths of a leaf's facts."""
+        names = self._lists[-1:] if source == VALUE else [mention.name for mention in mentions]
+        return ", ".join(dict.fromkeys(map(document_path, names))) or source
+
+    def _remarks(self, leaf: Leaf) -> Iterator[str]:
+        """What else the mapping document says of a leaf."""
+        for mention in leaf.mentions:
+            fact = find_fact(mention.name)
+            yield fact.told if fact else ""
+        if leaf.longest is not None:
+            yield f"at most {leaf.longest} characters, a claim with more is held"
+        if leaf.most is not None:
+            yield f"at most {leaf.most}, a claim with more is held"
+        for condition in self._only_if:
+            yield f"only if {condition.removeprefix('=').strip()}"
+
+    def _fixed(self, value: Any, target: str) -> Fixed:
+        self.fixed.append(Fixed.of(target, value))
+        return self.fixed[-1]
+
+    def _constant(self, program: Program, place: Place, target: str) -> Fixed:
         try:
-            return Fixed(program.of(activation_of({})))
+            return self._fixed(program.of(activation_of({})), target)
         except Unanswered as problem:
             return self._wrong(place, f"this expression is wrong: {problem}")
 
@@ -180,6 +213,12 @@ class Compiler:
         return True
 
     def _transform(
+        self, raw: dict[str, Any], place: Place, mentions: Sequence[Mention], program: Program | None
+    ) -> Callable[[Any], Any]:
+        written = self._written_as(raw, place, mentions, program)
+        return by_expression(program.text.strip(), written) if program else written
+
+    def _written_as(
         self, raw: dict[str, Any], place: Place, mentions: Sequence[Mention], program: Program | None
     ) -> Callable[[Any], Any]:
         if "$words" in raw:
@@ -226,4 +265,4 @@ class Compiler:
 
     def _wrong(self, place: Place, text: str) -> Fixed:
         self.problems.append(Problem(place, text))
-        return Fixed("")
+        return _NOTHING

@@ -37,6 +37,7 @@ class Fact:
 
     `essential`: an element is not carried by its other facts alone. `usual`: what the value is in the usual case, as
     text or as `.member` of the same scope; a fact that the description refuses holds a claim only when it differs.
+    `told` is what the mapping document says of it beside its source.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Fact:
     kind: Kind = Kind.TEXT
     essential: bool = False
     usual: str = ""
+    told: str = ""
 
 
 _MR = "identifier.where(type.coding.code='MR').value"
@@ -123,14 +125,18 @@ _ROLES = {
     "ordering_provider": "Claim.careTeam.ordering",
 }
 
+_CLAIM_NOTES = "those that no line points to, where the lines' notes are mapped, else all"
+_POINTED = "the codes that the line points to, in its order"
+_LINE_PROVIDER = "of the rendering member of the care team that the line points to"
+
 _CLAIM = {
     "submission_id": Fact("the gateway's id of this submission"),
     "identifier": Fact(f"Claim.identifier.where(system='{codes.CLAIM_IDENTIFIER}').value", ("Claim.identifier",)),
     "account_number": Fact(
         f"Claim.identifier.where(system='{codes.ACCOUNT_IDENTIFIER}').value", ("Claim.identifier",), essential=True
     ),
-    "created_on": Fact("Claim.created", kind=Kind.DATE),
-    "frequency": Fact("Claim.related.relationship", ("Claim.related",)),
+    "created_on": Fact("Claim.created", kind=Kind.DATE, told="the date at the clinic"),
+    "frequency": Fact("Claim.related.relationship", ("Claim.related",), told="1 original, 7 replacement, 8 void"),
     "billable_start": Fact("Claim.billablePeriod.start", ("Claim.billablePeriod",), Kind.DATE, essential=True),
     "billable_end": Fact(
         "Claim.billablePeriod.end", ("Claim.billablePeriod",), Kind.DATE, essential=True, usual=".billable_start"
@@ -147,7 +153,7 @@ _CLAIM = {
         "hospitalized.timingPeriod.end", ("Claim.supportingInfo.hospitalized",), Kind.DATE, essential=True
     ),
     "patient_paid": Fact("patient_paid.valueQuantity.value", ("Claim.supportingInfo.patientPaid",), Kind.DECIMAL),
-    "note": Fact("claim_note", ("Claim.supportingInfo.info",), Kind.TEXTS),
+    "note": Fact("claim_note", ("Claim.supportingInfo.info",), Kind.TEXTS, told=_CLAIM_NOTES),
 }
 
 _ITEM = {
@@ -167,17 +173,21 @@ _ITEM = {
     ),
     "location": Fact("item.locationCodeableConcept.coding.code", ("Claim.item.location",)),
     "quantity": Fact("item.quantity.value", ("Claim.item.quantity",), Kind.DECIMAL, essential=True),
-    "unit": Fact("unit", ("Claim.item.quantity",), essential=True, usual="UN"),
+    "unit": Fact("unit", ("Claim.item.quantity",), essential=True, usual="UN", told="UN when the claim names none"),
     "unit_price": Fact("item.unitPrice.value", ("Claim.item.unitPrice",), Kind.DECIMAL),
     "net": Fact("item.net.value", ("Claim.item.net",), Kind.DECIMAL),
     "diagnosis_sequence": Fact("item.diagnosisSequence", ("Claim.item.diagnosisSequence",), Kind.INTEGERS),
-    "diagnosis_code": Fact("line_diagnosis", ("Claim.item.diagnosisSequence",), Kind.TEXTS),
+    "diagnosis_code": Fact("line_diagnosis", ("Claim.item.diagnosisSequence",), Kind.TEXTS, told=_POINTED),
     "ndc": Fact("item.detail.productOrService.coding.code", ("Claim.item.detail",), essential=True),
     "ndc_quantity": Fact("item.detail.quantity.value", ("Claim.item.detail",), Kind.DECIMAL, essential=True),
     "ndc_unit": Fact("item.detail.quantity.unit", ("Claim.item.detail",), essential=True),
-    "note": Fact("line_note", ("Claim.item.informationSequence",), Kind.TEXTS),
+    "note": Fact(
+        "line_note", ("Claim.item.informationSequence",), Kind.TEXTS, told="the texts that the line points to"
+    ),
     **{
-        f"rendering_{name}": replace(fact, elements=("Claim.item.careTeamSequence",), essential=False)
+        f"rendering_{name}": replace(
+            fact, elements=("Claim.item.careTeamSequence",), essential=False, told=_LINE_PROVIDER
+        )
         for name, fact in _provider("LineProvider").items()
     },
 }

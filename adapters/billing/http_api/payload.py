@@ -79,7 +79,7 @@ def _request(
 def _rendered(node: Node, scope: Scope, loops: Loops, omit: bool) -> Any:
     """The value of a node, or None when it is left out."""
     if isinstance(node, Fixed):
-        return node.value
+        return node.constant
     if isinstance(node, Leaf):
         value = node.value(scope)
         return None if omit and value in ("", []) else value

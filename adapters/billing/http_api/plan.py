@@ -25,11 +25,12 @@ _OWN_IDS = frozenset({"submission_id", "account_number"})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A description ready for use. `requests` is by frequency code; `leaves` are the rows of the mapping document."""
+    """A description ready for use. `requests` is by frequency code; `leaves` and `fixed` are the mapping's rows."""
 
     root: Node
     omit_empty: bool
     leaves: tuple[Leaf, ...]
+    fixed: tuple[Fixed, ...]
     carrying: Carrying
     extractor: Extractor
     frequencies: frozenset[str]
@@ -59,6 +60,7 @@ def make_plan(description: Description) -> tuple[Plan, list[Problem]]:
         root=root,
         omit_empty=description.submit.omit_empty,
         leaves=tuple(compiler.leaves),
+        fixed=tuple(compiler.fixed),
         carrying=carrying,
         extractor=Extractor(wanted | set(_usual(wanted)) | set(compiler.conditions)),
         frequencies=frozenset(requests),
@@ -148,7 +150,7 @@ def _skeleton(node: Node) -> Any:
         return [_skeleton(inner) for inner in node.nodes]
     if isinstance(node, Loop):
         return [_skeleton(node.body)]
-    return node.value if isinstance(node, Fixed) else "1"
+    return node.constant if isinstance(node, Fixed) else "1"
 
 
 def _xml_names(node: Node, place: tuple[str, ...]) -> Iterator[Problem]:

@@ -12,9 +12,9 @@ from gateway.kit.mapping import Row
 def rows_of(description: Description) -> Mapping[str, Sequence[Row]]:
     """The rows of a configured connection (`settings.description`): those of the document, and those of each list."""
     tables: dict[str, list[Row]] = {}
-    for leaf in description.plan.leaves:
-        listed = leaf.target.rpartition("[]")[0]
-        tables.setdefault(f"Field map: {listed}[]" if listed else "Field map", []).append(leaf)
+    for row in (*description.plan.leaves, *description.plan.fixed):
+        listed = row.target.rpartition("[]")[0]
+        tables.setdefault(f"Field map: {listed}[]" if listed else "Field map", []).append(row)
     return tables
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from adapters.billing.http_api.expressions import Mention, Program, Unanswered, activation_of
 from adapters.billing.http_api.places import expression_of
+from adapters.billing.http_api.transforms import always
 from gateway.canonical.errors import MappingError, UnsupportedElement
 from gateway.kit.mapping import Row
 
@@ -111,10 +112,19 @@ class Leaf(Row):
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
-    """A value that every claim has."""
+class Fixed(Row):
+    """A field whose value every claim has; `source` shows it in quotes."""
 
-    value: Any
+    constant: Any = ""
+
+    @classmethod
+    def of(cls, target: str, constant: Any) -> Fixed:
+        """The row of a fixed value."""
+        return cls(target, f"'{constant}'", always(constant), constant=constant)
+
+    def value(self, roots: Mapping[str, Any]) -> Any:
+        """The fixed value."""
+        return self.constant
 
 
 @dataclass(frozen=True, slots=True)

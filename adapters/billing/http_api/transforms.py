@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from adapters.billing.http_api.expressions import digits, format_date
 from adapters.billing.http_api.facts import Kind
+from gateway.kit.mapping import same
 
 _TEXTS = frozenset(Kind)
 _NUMBERS = frozenset({Kind.DECIMAL, Kind.INTEGER, Kind.INTEGERS})
@@ -77,24 +77,50 @@ _NAMED = {
 }
 
 
-def _date(value: Any, *, form: str) -> str:
-    """As a date in the vendor's form."""
-    return format_date(str(value), form)
+def _date(form: str) -> Callable[[Any], str]:
+    def written(value: Any) -> str:
+        return format_date(str(value), form)
+
+    written.__doc__ = f"As a date in the form {form}"
+    return written
 
 
-def _worded(value: Any, *, words: Mapping[str, Any], otherwise: Any) -> Any:
-    """In the vendor's words."""
-    return words[str(value)] if otherwise is None else words.get(str(value), otherwise)
+def always(constant: Any) -> Callable[[Any], Any]:
+    """The same value for every claim."""
+
+    def fixed(_: Any) -> Any:
+        return constant
+
+    shown = str(constant).lower() if isinstance(constant, bool) else constant
+    fixed.__doc__ = f"Always {shown}"
+    return fixed
+
+
+def by_expression(text: str, via: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`via` of what an expression gives; for the mapping document it tells the expression too."""
+
+    def written(value: Any) -> Any:
+        return via(value)
+
+    then = "" if via is same else f", then: {via.__doc__}"
+    written.__doc__ = f"By the expression `{text}`{then}"
+    return written
 
 
 def words_of(words: Mapping[str, Any], otherwise: Any) -> Callable[[Any], Any]:
     """The transform of `$words`; raises `KeyError` for a code without a word, unless there is `$otherwise`."""
-    return partial(_worded, words=words, otherwise=otherwise)
+
+    def worded(value: Any) -> Any:
+        return words[str(value)] if otherwise is None else words.get(str(value), otherwise)
+
+    told = [code if code == word else f"{code} as {word}" for code, word in words.items()]
+    worded.__doc__ = ", ".join(told if otherwise is None else [*told, f"else {otherwise}"])
+    return worded
 
 
 def transform_of(name: str) -> Transform | None:
     """The form of a name (`date:%m/%d/%Y` takes any strftime form), or None."""
     kind, colon, form = name.partition(":")
     if kind == "date" and colon and "%" in form:
-        return Transform(frozenset({Kind.DATE}), partial(_date, form=form))
+        return Transform(frozenset({Kind.DATE}), _date(form))
     return _NAMED.get(name)

@@ -37,7 +37,7 @@ def case_of(bundle: ClaimBundle, settings: KareoTebraSettings) -> dict[str, Any]
         own = apply(PLAN_ROWS, {"plan": _plan(payer, settings), "policy": {"precedence": i + 1}})
         policies.append({**_policy(bundle, coverage, where), **own})
     told = _circumstances(bundle.claim)
-    roots = {"case": {"payer": payers[0], **told, "scenario": _scenario(told, settings)}}
+    roots = {"case": {"name": {"payer": payers[0], **told}, "scenario": _scenario(told, settings)}}
     return {**apply(NAME_ROWS, roots), **told, **apply(SCENARIO_ROWS, roots), "Policies": policies}
 
 

@@ -32,7 +32,7 @@ def apply_at(rows: tuple[Row, ...], roots: Mapping[str, Any], where: str, local:
         finding = problem.findings[0]
         root = next((name for name in local if finding.expression.startswith(name)), "")
         rest = "" if root == finding.expression else finding.expression.removeprefix(root)
-        suffix = ".diagnosisSequence" if root.startswith("diagnosis") else rest
+        suffix = ".diagnosisSequence" if root.startswith("pointed") else rest
         raise MappingError(f"{where}{suffix}", finding.message, finding.fix) from None
 
 

@@ -69,7 +69,7 @@ def build(
         "patient": _patient(resolve(bundle, bundle.claim.get("patient"), "Claim.patient")),
         "case": case_of(bundle, settings),
         **_providers(bundle),
-        "location": _location(bundle),
+        **_location(bundle),
     }
     fields = {"patient": bundle.claim["patient"]["reference"]}
     return VendorPayload(submission_id, CONTENT_TYPE, jsonio.dumps(document), fields)
@@ -142,10 +142,10 @@ def _lines(claim: Resource, submission_id: str) -> list[dict[str, Any]]:
         roots = {
             "item": item,
             "line": {"id": f"{submission_id}-{item['sequence']}"},
-            "diagnosis": [known[n] for n in item.get("diagnosisSequence", ())],
+            "pointed": [known[n] for n in item.get("diagnosisSequence", ())],
             "line_note": _notes(notes[n] for n in item.get("informationSequence", ())),
         }
-        lines.append(apply_at(LINE_ROWS, roots, f"Claim.item[{i}]", ("item", "diagnosis[0]")))
+        lines.append(apply_at(LINE_ROWS, roots, f"Claim.item[{i}]", ("item", "pointed[0]")))
     if not lines:
         raise MappingError("Claim.item", "a claim needs at least one line")
     return lines
@@ -169,7 +169,7 @@ def _providers(bundle: ClaimBundle) -> dict[str, dict[str, str]]:
     return nested(providers)
 
 
-def _location(bundle: ClaimBundle) -> dict[str, str]:
+def _location(bundle: ClaimBundle) -> dict[str, dict[str, str]]:
     named = bundle.claim.get("facility")
     facility = resolve(bundle, named, "Claim.facility") if named is not None else {}
-    return apply(LOCATION_ROWS, {"Claim": bundle.claim, "Location": facility})
+    return nested(apply(LOCATION_ROWS, {"Claim": bundle.claim, "Location": facility}))

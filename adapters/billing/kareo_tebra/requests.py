@@ -85,7 +85,7 @@ def _practice(practice_id: str) -> Contract:
 
 
 def _case(document: Mapping[str, Any], verb: str) -> Contract:
-    new = apply(NEW_ROWS, {"case": document["case"]})
+    new = apply(NEW_ROWS, {"constant": True})
     policies = [{**new, **policy} for policy in document["case"]["Policies"]]
     return {**new, **document["case"], "Policies": {f"InsurancePolicy{verb}Req": policies}}
 

@@ -8,14 +8,15 @@ when it is sent. Roots beside the FHIR resources:
     posted_on       the claim's creation date at the clinic
     hospitalized, patient_paid, onset   supporting information of that category
     notes           the additional information that no line points to; `line_note` that which the line points to
-    diagnosis       the codes that a line points to, in its order
+    pointed         the codes that a line points to, in its order
     diagnoses_untold    the claim's codes in order, where the lines would lose one of them or their order
     name            the official name of the patient or the insured
     rendering, referring, supervisor    the Practitioner of that role
-    case            {payer: the first payer's name, Condition, Dates, scenario}
+    case            {name: {payer: the first payer's name, Condition, Dates}, scenario}
     plan            company and plan of the payer's id in `insurance_plans` of the connection
     policy          {precedence}: the coverage's place, from 1
     prior           the vendor ids on the receipt of the claim on file
+    constant        there in every claim
     found           Tebra's ids, looked up when the claim is sent
 """
 
@@ -77,8 +78,8 @@ ENCOUNTER_ROWS = (
 
 LINE_ROWS = (
     Row("EncounterProcedureExternalID", "line.id", external_line_id),
-    Row("DiagnosisCode1", "diagnosis[0]", required=True, note="needs at least one diagnosis pointer"),
-    *(Row(f"DiagnosisCode{n}", f"diagnosis[{n - 1}]") for n in range(2, 5)),
+    Row("DiagnosisCode1", "pointed[0]", required=True, note="needs at least one diagnosis pointer"),
+    *(Row(f"DiagnosisCode{n}", f"pointed[{n - 1}]") for n in range(2, 5)),
     Row("LineNote", "line_note", joined),
     Row("ProcedureCode", "item.productOrService.coding.code", required=True),
     *(Row(f"ProcedureModifier{n}", f"item.modifier[{n - 1}].coding.code") for n in range(1, 5)),
@@ -127,7 +128,12 @@ AUTO_ACCIDENT_ROWS = (
 """Only for a motor vehicle accident."""
 
 NAME_ROWS = (
-    Row("CaseName", "case", labelled, note="at most 128 characters; a claim is billed on a case of its own label only"),
+    Row(
+        "CaseName",
+        "case.name",
+        labelled,
+        note="at most 128 characters; a claim is billed on a case of its own label only",
+    ),
 )
 SCENARIO_ROWS = (
     Row(
@@ -179,13 +185,14 @@ PROVIDER_ROWS: Mapping[str, Row] = MappingProxyType(
 )
 """By the role's code: whom `submit` looks up, see `FOUND_ROWS`."""
 
+_LOOKED_UP = "ServiceLocation.LocationID is looked up by it"
 LOCATION_ROWS = (
-    Row("npi", f"Location.{_NPI}", note="the service location is looked up by it"),
-    Row("name", "Location.name", note="else by it"),
+    Row("location.npi", f"Location.{_NPI}", note=f"{_LOOKED_UP}, first choice"),
+    Row("location.name", "Location.name", note=f"{_LOOKED_UP}, second choice"),
     Row(
-        "place_of_service",
+        "location.place_of_service",
         "Claim.item[0].locationCodeableConcept.coding.code",
-        note="else it is the only location of this place of service",
+        note=f"{_LOOKED_UP}, third choice: the only location of this place of service",
     ),
 )
 
@@ -204,7 +211,7 @@ NEW_PATIENT_ROWS = (
     Row("Practice.PracticeID", "found.practice", note="the practice with `practice_name` of the connection"),
 )
 """What `submit` adds to a patient that it creates or gives a case."""
-NEW_ROWS = (Row("Active", "case.PayerScenario", always(True)),)
+NEW_ROWS = (Row("Active", "constant", always(True)),)
 """What `submit` adds to a case that it creates, and to each of its policies."""
 
 VOID_ROWS = (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from adapters.billing.medics_premier import demographics, rows
 from adapters.billing.medics_premier.adapter import MedicsPremier
 from adapters.billing.medics_premier.layout import arrange
 from adapters.billing.medics_premier.settings import MedicsPremierSettings
+from gateway.kit.mapping import Row
 from gateway.ports.billing import BillingAdapterInfo, BillingCapability
 
 _PLAIN = MedicsPremierSettings.model_validate(
@@ -15,6 +18,35 @@ _PLAIN = MedicsPremierSettings.model_validate(
         "receiving_facility": "-",
     }
 )
+_TITLES = {
+    "MSH": "MSH message header",
+    "EVN": "EVN event",
+    "PID": "PID patient",
+    "PV1": "PV1 visit",
+    "FT1": "FT1 charge",
+    "NTE": "NTE note of a charge",
+    "DG1": "DG1 diagnosis",
+    "GT1": "GT1 guarantor",
+    "IN1": "IN1 insurance",
+    "ACC": "ACC accident",
+}
+_PAYMENT = {"FT1 payment (only with payment_code)": rows.PAYMENT_ROWS}
+_API_V4 = {
+    "API v4 patient (only with demographics api_v4)": demographics.PATIENT_ROWS,
+    "API v4 guarantor (only with demographics api_v4)": demographics.GUARANTOR_ROWS,
+    "API v4 insurance (only with demographics api_v4)": demographics.INSURANCE_ROWS,
+}
+
+
+def mapping_of(settings: MedicsPremierSettings) -> tuple[Mapping[str, str], Mapping[str, Sequence[Row]]]:
+    """What a connection carries, and the rows of its own messages: with its overrides and Z segments."""
+    layout = arrange(settings)
+    tables = {_TITLES.get(name, f"{name} segment of the site"): of for name, of in layout.rows.items()}
+    payment = _PAYMENT if settings.payment_code else {}
+    return layout.carried, {**tables, **payment, **(_API_V4 if settings.demographics == "api_v4" else {})}
+
+
+_CARRIED, _ROWS = mapping_of(_PLAIN)
 
 ADAPTER = BillingAdapterInfo(
     name="medics_premier",
@@ -27,23 +59,9 @@ ADAPTER = BillingAdapterInfo(
     open=MedicsPremier,
     simulator="adapters.billing.medics_premier.simulator",
     settle_seconds=60.0,
-    carried=arrange(_PLAIN).carried,
-    rows={
-        "MSH message header": rows.MSH_ROWS,
-        "EVN event": rows.EVN_ROWS,
-        "PID patient": rows.PID_ROWS,
-        "PV1 visit": rows.PV1_ROWS,
-        "FT1 charge": rows.FT1_ROWS,
-        "NTE note of a charge": rows.NTE_ROWS,
-        "FT1 payment": rows.PAYMENT_ROWS,
-        "DG1 diagnosis": rows.DG1_ROWS,
-        "GT1 guarantor": rows.GT1_ROWS,
-        "IN1 insurance": rows.IN1_ROWS,
-        "ACC accident": rows.ACC_ROWS,
-        "API v4 patient": demographics.PATIENT_ROWS,
-        "API v4 guarantor": demographics.GUARANTOR_ROWS,
-        "API v4 insurance": demographics.INSURANCE_ROWS,
-    },
+    carried=_CARRIED,
+    rows={**_ROWS, **_PAYMENT, **_API_V4},
+    mapping_of=mapping_of,
 )
 
-__all__ = ["ADAPTER"]
+__all__ = ["ADAPTER", "mapping_of"]

@@ -5,7 +5,7 @@ The document around it, with keys and address, is made when it is sent (`api_v4`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adapters.billing.medics_premier.words import day, plain
@@ -16,112 +16,104 @@ _SEX = {"male": "Male", "female": "Female"}
 _RELATIONSHIPS = {"self": "Self", "spouse": "Spouse", "child": "Child"}
 
 
-def _sex(value: str) -> str:
+def sex_word(value: str) -> str:
+    """Male or Female, else Unknown."""
     return _SEX.get(value, "Unknown")
 
 
-def _relationship(value: str) -> str:
+def relationship_word(value: str) -> str:
+    """Self, Spouse or Child, else Other."""
     return _RELATIONSHIPS.get(value, "Other")
 
 
-def _digits(value: str) -> str:
+def digits(value: str) -> str:
+    """The digits only."""
     return "".join(filter(str.isdigit, value))
 
 
-def _address(root: str, prefix: str = "", line: str = "address1") -> tuple[Row, ...]:
+def _empty(*targets: str) -> tuple[Row, ...]:
+    return tuple(Row(target, "nothing", note="always empty: the claim does not tell it") for target in targets)
+
+
+def _address(target: str, root: str) -> tuple[Row, ...]:
     return (
-        Row(f"{prefix}{line}", f"{root}.address.line[0]", plain),
-        Row(f"{prefix}city", f"{root}.address.city", plain),
-        Row(f"{prefix}state", f"{root}.address.state", plain),
-        Row(f"{prefix}zip", f"{root}.address.postalCode", plain),
+        Row(f"{target}city", f"{root}.address.city", plain),
+        Row(f"{target}state", f"{root}.address.state", plain),
+        Row(f"{target}zip", f"{root}.address.postalCode", plain),
     )
 
 
+_PHONE = "Patient.telecom.where(use='home').value | Patient.telecom.where(system='phone').value"
+
 PATIENT_ROWS = (
-    Row("first_name", "name.given[0]", plain, required=True, fix="Complete the name in the EHR."),
-    Row("last_name", "name.family", plain, required=True, fix="Complete the name in the EHR."),
-    Row("middle_name", "name.given[1]", plain),
-    Row("dob", "Patient.birthDate", day, required=True, fix="Complete the birth date in the EHR."),
-    Row("sex", "Patient.gender", _sex),
-    *_address("Patient"),
-    Row("address2", "Patient.address.line[1]", plain),
-    Row("home_phone", "Patient.telecom.where(use='home').value | Patient.telecom.where(system='phone').value", _digits),
-    Row("cell_phone", "Patient.telecom.where(use='mobile').value", _digits),
-    Row("work_phone", "Patient.telecom.where(use='work').value", _digits),
-    Row("email", "Patient.telecom.where(system='email').value", plain),
-    Row("relationship_to_guarantor", "Coverage.relationship.coding.code", _relationship),
-    Row("patient_number", "Patient.identifier.where(type.coding.code='MR').value", plain),
+    Row("patient.first_name", "name.given[0]", plain, required=True, fix="Complete the name in the EHR."),
+    Row("patient.last_name", "name.family", plain, required=True, fix="Complete the name in the EHR."),
+    Row("patient.middle_name", "name.given[1]", plain),
+    Row("patient.dob", "Patient.birthDate", day, required=True, fix="Complete the birth date in the EHR."),
+    Row("patient.sex", "Patient.gender", sex_word),
+    Row("patient.address1", "Patient.address.line[0]", plain),
+    Row("patient.address2", "Patient.address.line[1]", plain),
+    *_address("patient.", "Patient"),
+    *_empty("patient.ssn"),
+    Row("patient.home_phone", _PHONE, digits),
+    Row("patient.cell_phone", "Patient.telecom.where(use='mobile').value", digits),
+    Row("patient.work_phone", "Patient.telecom.where(use='work').value", digits),
+    Row("patient.email", "Patient.telecom.where(system='email').value", plain),
+    Row("patient.relationship_to_guarantor", "Coverage.relationship.coding.code", relationship_word),
+    *_empty("patient.account_number"),
+    Row("patient.patient_number", "Patient.identifier.where(type.coding.code='MR').value", plain),
+    *_empty("patient.race", "patient.ethnicity", "patient.language"),
 )
 GUARANTOR_ROWS = (
-    Row("first_name", "guarantor_name.given[0]", plain),
-    Row("last_name", "guarantor_name.family", plain),
-    Row("dob", "Guarantor.birthDate", day),
-    Row("sex", "Guarantor.gender", _sex),
-    *_address("Guarantor"),
+    Row("guarantor.first_name", "guarantor_name.given[0]", plain),
+    Row("guarantor.last_name", "guarantor_name.family", plain),
+    Row("guarantor.dob", "Guarantor.birthDate", day),
+    Row("guarantor.sex", "Guarantor.gender", sex_word),
+    Row("guarantor.address1", "Guarantor.address.line[0]", plain),
+    *_address("guarantor.", "Guarantor"),
+    *_empty(
+        "guarantor.employer_name",
+        "guarantor.employer_address",
+        "guarantor.employer_phone",
+        "guarantor.employer_city",
+        "guarantor.employer_state",
+        "guarantor.employer_zip",
+    ),
 )
 INSURANCE_ROWS = (
-    Row("description", "Payer.name", plain, note="ADS matches the payer by this text, by hand"),
-    Row("policy_no", "Coverage.subscriberId", plain, required=True, fix="Complete the member id in the EHR."),
-    Row("group_id", "Coverage.class.where(type.coding.code='group').value", plain),
-    Row("holder_relationship_to_patient", "Coverage.relationship.coding.code", _relationship),
-    Row("holder_last_name", "subscriber_name.family", plain),
-    Row("holder_first_name", "subscriber_name.given[0]", plain),
-    Row("holder_dob", "Subscriber.birthDate", day),
-    *_address("Subscriber", "holder_", "address"),
+    Row("insurance.*.description", "Payer.name", plain, note="ADS matches the payer by this text, by hand"),
+    Row(
+        "insurance.*.policy_no", "Coverage.subscriberId", plain, required=True, fix="Complete the member id in the EHR."
+    ),
+    Row("insurance.*.group_id", "Coverage.class.where(type.coding.code='group').value", plain),
+    Row("insurance.*.holder_relationship_to_patient", "Coverage.relationship.coding.code", relationship_word),
+    Row("insurance.*.holder_last_name", "subscriber_name.family", plain),
+    Row("insurance.*.holder_first_name", "subscriber_name.given[0]", plain),
+    Row("insurance.*.holder_dob", "Subscriber.birthDate", day),
+    Row("insurance.*.holder_address", "Subscriber.address.line[0]", plain),
+    *_address("insurance.*.holder_", "Subscriber"),
 )
-_PATIENT = [
-    "first_name",
-    "last_name",
-    "middle_name",
-    "dob",
-    "sex",
-    "address1",
-    "address2",
-    "city",
-    "state",
-    "zip",
-    "ssn",
-    "home_phone",
-    "cell_phone",
-    "work_phone",
-    "email",
-    "relationship_to_guarantor",
-    "account_number",
-    "patient_number",
-    "race",
-    "ethnicity",
-    "language",
-]
-_GUARANTOR = [
-    "first_name",
-    "last_name",
-    "dob",
-    "sex",
-    "address1",
-    "city",
-    "state",
-    "zip",
-    "employer_name",
-    "employer_address",
-    "employer_phone",
-    "employer_city",
-    "employer_state",
-    "employer_zip",
-]
+"""`*` is primary, secondary or tertiary: the coverages in order, at most three."""
 _RANKS = ("primary", "secondary", "tertiary")
 
 
 def data(roots: Mapping[str, Any], covers: Iterable[Mapping[str, Any]]) -> bytes:
     """The member `data` of the document as JSON; at most three coverages have a place there."""
     insurance: dict[str, Any] = {rank: {} for rank in _RANKS}
-    insurance |= {rank: apply(INSURANCE_ROWS, cover) for rank, cover in zip(_RANKS, covers, strict=False)}
+    insurance |= {rank: _members(apply(INSURANCE_ROWS, cover)) for rank, cover in zip(_RANKS, covers, strict=False)}
     found = {
-        "patient": _complete(_PATIENT, apply(PATIENT_ROWS, roots)),
-        "guarantor": _complete(_GUARANTOR, apply(GUARANTOR_ROWS, roots)),
+        "patient": _complete(PATIENT_ROWS, roots),
+        "guarantor": _complete(GUARANTOR_ROWS, roots),
         "insurance": insurance,
     }
     return jsonio.dumps(found)
 
 
-def _complete(members: Iterable[str], mapped: Mapping[str, Any]) -> dict[str, Any]:
-    return {member: mapped.get(member, "") for member in members}
+def _members(mapped: Mapping[str, Any]) -> dict[str, Any]:
+    return {target.rpartition(".")[2]: value for target, value in mapped.items()}
+
+
+def _complete(rows: Sequence[Row], roots: Mapping[str, Any]) -> dict[str, Any]:
+    """Every member, an empty text where there is nothing to say."""
+    mapped = apply(rows, roots)
+    return _members({row.target: mapped.get(row.target, "") for row in rows})

@@ -217,6 +217,7 @@ def _of_one_value(source: str, via: Callable[[Any], Any]) -> Callable[[Any], Any
             raise MappingError(source, text, "Name one of its members in the connection's settings.")
         return via(value)
 
+    checked.__doc__ = via.__doc__
     return checked
 
 

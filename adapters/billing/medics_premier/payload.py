@@ -147,8 +147,8 @@ class _Writer:
             "item": item,
             "line": {"id": self._transaction(item["sequence"]), "number": str(index + 1), "submission": self._id},
             "procedure": self._procedure(item.get("productOrService")),
-            "modifiers": hl7.Repeated(self._modifier(modifier) for modifier in item.get("modifier", ())) or None,
-            "diagnoses": hl7.Repeated((code, "", self._settings.labels.icd10) for code in own.values()) or None,
+            "modifiers": tuple(self._modifier(modifier) for modifier in item.get("modifier", ())) or None,
+            "diagnoses": tuple((code, self._settings.labels.icd10) for code in own.values()) or None,
             "rendering": self._team.of_line("rendering", item),
             "ordering": self._team.of_line("ordering", item),
             "drug": self._drug(item),
@@ -208,9 +208,9 @@ class _Writer:
         labels = self._settings.labels
         return {"code": coding.get("code"), "label": labels.cpt if coding.get("system") == CPT else labels.hcpcs}
 
-    def _modifier(self, concept: Resource) -> tuple[str, ...]:
+    def _modifier(self, concept: Resource) -> tuple[str, str]:
         found = self._procedure(concept) or {}
-        return (str(found.get("code", "")), "", str(found.get("label", "")))
+        return (str(found.get("code", "")), str(found.get("label", "")))
 
     def _drug(self, item: Resource) -> Roots | None:
         drug = next(iter(item.get("detail", ())), None)

@@ -32,11 +32,20 @@ from adapters.billing.medics_premier.words import (
     local_number,
     patient_class,
     plain,
+    repeated,
     sex,
 )
 from gateway.kit.mapping import Row
 
 VENDOR_TITLE = "MedicsPremier"
+
+
+_PROVIDER_KEY = "the NPI, or with `provider_key` table MedicsPremier's code of `providers`"
+_LABEL = "name of the code system (`labels` of the connection)"
+_PLACE = "MedicsPremier's code of `locations` by the place's NPI or name, else the name"
+_RELATIONSHIP = "`relationships` of the connection by FHIR's code, else OTH"
+_TRANSACTION = "submission id and line: what a receiver drops repeats by; at most `transaction_id_length` characters"
+_TIME = "the claim's creation (Claim.created) at the clinic"
 
 
 def _person(target: str, root: str, *, required: bool = False) -> tuple[Row, ...]:
@@ -71,13 +80,14 @@ def _phone(target: str, root: str) -> tuple[Row, ...]:
 
 
 def _provider(target: str, root: str, *, required: bool = False) -> tuple[Row, ...]:
+    note = "the provider of the service is needed" if required else _PROVIDER_KEY
     return (
-        Row(f"{target}.1", f"{root}.key", plain, required=required, note="the provider of the service is needed"),
+        Row(f"{target}.1", f"{root}.key", plain, required=required, note=note),
         Row(f"{target}.2", f"{root}.family", plain),
         Row(f"{target}.3", f"{root}.given", plain),
         Row(f"{target}.4", f"{root}.middle", plain),
         Row(f"{target}.7", f"{root}.degree", plain),
-        Row(f"{target}.9", f"{root}.authority", plain),
+        Row(f"{target}.9", f"{root}.authority", plain, note="NPI where `provider_key` is npi"),
     )
 
 
@@ -87,30 +97,30 @@ def patient_id(field: str) -> tuple[Row, ...]:
     fix = "Complete the medical record number in the EHR: MedicsPremier knows the patient by it."
     return (
         Row(f"{field}.1", number, plain, required=True, fix=fix),
-        Row(f"{field}.4", "site.mrn_authority", plain),
+        Row(f"{field}.4", "site.mrn_authority", plain, note="`mrn_authority`, else `sending_facility`"),
         Row(f"{field}.5", number, always("MR")),
     )
 
 
 MSH_ROWS = (
-    Row("MSH-3", "site.sending_application", plain),
-    Row("MSH-4", "site.sending_facility", plain),
-    Row("MSH-5", "site.receiving_application", plain),
-    Row("MSH-6", "site.receiving_facility", plain),
-    Row("MSH-7", "message.time", plain),
-    Row("MSH-9.1", "message.type", plain),
-    Row("MSH-9.2", "message.event", plain),
+    Row("MSH-3", "site.sending_application", plain, note="`sending_application` of the connection"),
+    Row("MSH-4", "site.sending_facility", plain, note="`sending_facility` of the connection"),
+    Row("MSH-5", "site.receiving_application", plain, note="`receiving_application` of the connection"),
+    Row("MSH-6", "site.receiving_facility", plain, note="`receiving_facility` of the connection"),
+    Row("MSH-7", "message.time", plain, note=_TIME),
+    Row("MSH-9.1", "message.type", plain, note="ADT before DFT"),
+    Row("MSH-9.2", "message.event", plain, note="`adt_event` and `trigger_event` of the connection"),
     Row("MSH-9.3", "message.structure", plain),
-    Row("MSH-10", "message.control_id", plain),
-    Row("MSH-11", "site.processing_id", plain),
-    Row("MSH-12", "message.version", plain),
-    Row("MSH-15", "site.accept_acknowledgment", plain),
-    Row("MSH-16", "site.application_acknowledgment", plain),
+    Row("MSH-10", "message.control_id", plain, note="submission id and -A (ADT) or -D (DFT)"),
+    Row("MSH-11", "site.processing_id", plain, note="`processing_id` of the connection"),
+    Row("MSH-12", "message.version", plain, note="`hl7_version` of the connection"),
+    Row("MSH-15", "site.accept_acknowledgment", plain, note="AL with `acknowledgment` commit"),
+    Row("MSH-16", "site.application_acknowledgment", plain, note="NE with `acknowledgment` commit"),
     Row("MSH-18", "message.charset", plain, note="only when the message is not plain ASCII"),
 )
-EVN_ROWS = (Row("EVN-1", "message.event", plain), Row("EVN-2", "message.time", plain))
+EVN_ROWS = (Row("EVN-1", "message.event", plain, note="as MSH-9.2"), Row("EVN-2", "message.time", plain, note=_TIME))
 PID_ROWS = (
-    Row("PID-1", "message.set_id", plain),
+    Row("PID-1", "message.set_id", plain, note="always 1"),
     *patient_id("PID-3"),
     *_person("PID-5", "name", required=True),
     Row("PID-7", "Patient.birthDate", day, required=True, fix="Complete the birth date in the EHR."),
@@ -119,78 +129,91 @@ PID_ROWS = (
     *_phone("PID-13", "Patient"),
 )
 PV1_ROWS = (
-    Row("PV1-1", "message.set_id", plain),
+    Row("PV1-1", "message.set_id", plain, note="always 1"),
     Row("PV1-2", "Encounter.class.code | Claim.id", patient_class, note="O for an encounter without a class"),
-    Row("PV1-3.1", "place.code", plain),
-    Row("PV1-3.4", "place.authority", plain),
+    Row("PV1-3.1", "place.code", plain, note=_PLACE),
+    Row("PV1-3.4", "place.authority", plain, note="`sending_facility` of the connection"),
     *_provider("PV1-7", "attending", required=True),
     *_provider("PV1-8", "referring"),
     Row("PV1-19", "Encounter.identifier.value | Encounter.id", plain),
     Row("PV1-44", "hospitalized.timingPeriod.start | hospitalized.timingDate", day),
     Row("PV1-45", "hospitalized.timingPeriod.end", day),
-    Row("PV1-50", "Claim.identifier.where(type.coding.code='PLAC').value", plain, note="the gateway's account number"),
+    Row(
+        "PV1-50",
+        "Claim.identifier.where(type.coding.code='PLAC').value",
+        plain,
+        note="the patient's account number of the gateway",
+    ),
 )
 FT1_ROWS = (
-    Row("FT1-1", "line.number", plain),
-    Row("FT1-2", "line.id", plain, note="submission id and line: what a receiver drops repeats by"),
+    Row("FT1-1", "line.number", plain, note="the line's place in the claim, from 1"),
+    Row("FT1-2", "line.id", plain, note=_TRANSACTION),
     Row("FT1-3", "line.submission", plain, note="submission id"),
     Row("FT1-4.1", "item.servicedDate | item.servicedPeriod.start", day, required=True),
     Row("FT1-4.2", "item.servicedPeriod.end", day),
-    Row("FT1-5", "message.posted_on", plain),
+    Row("FT1-5", "message.posted_on", plain, note=_TIME),
     Row("FT1-6", "line.id", always("CG"), note="a charge"),
     Row("FT1-7.1", "procedure.code", plain, required=True),
-    Row("FT1-7.3", "procedure.label", plain),
+    Row("FT1-7.3", "procedure.label", plain, note=_LABEL),
     Row("FT1-10", "item.quantity.value", plain, required=True),
     Row("FT1-11.1", "item.net.value", plain, required=True),
     Row("FT1-11.2", "item.net.currency", plain),
     Row("FT1-12.1", "item.unitPrice.value", plain, required=True),
     Row("FT1-12.2", "item.unitPrice.currency", plain),
-    Row("FT1-16.1", "place.code", plain),
-    Row("FT1-16.4", "place.authority", plain),
+    Row("FT1-16.1", "place.code", plain, note=_PLACE),
+    Row("FT1-16.4", "place.authority", plain, note="`sending_facility` of the connection"),
     Row("FT1-16.9", "item.locationCodeableConcept.coding.code", plain, required=True, note="place of service"),
-    Row("FT1-19", "diagnoses", required=True, note="needs at least one diagnosis pointer"),
+    Row("FT1-19", "diagnoses", repeated, required=True, note="needs at least one diagnosis pointer"),
     *_provider("FT1-20", "rendering", required=True),
     *_provider("FT1-21", "ordering"),
     Row("FT1-25.1", "procedure.code", plain),
-    Row("FT1-25.3", "procedure.label", plain),
-    Row("FT1-26", "modifiers"),
+    Row("FT1-25.3", "procedure.label", plain, note=_LABEL),
+    Row("FT1-26", "modifiers", repeated),
     Row("FT1-29.1", "drug.code", plain, note="NDC"),
-    Row("FT1-29.3", "drug.label", plain),
+    Row("FT1-29.3", "drug.label", plain, note=_LABEL),
 )
-NTE_ROWS = (Row("NTE-1", "message.set_id", plain), Row("NTE-3", "line_note", plain))
+NTE_ROWS = (
+    Row("NTE-1", "message.set_id", plain, note="always 1"),
+    Row("NTE-3", "line_note", plain, note="the texts that the line points to, with `; ` between them"),
+)
 PAYMENT_ROWS = (
-    Row("FT1-1", "line.number", plain),
-    Row("FT1-2", "line.id", plain),
-    Row("FT1-3", "line.submission", plain),
+    Row("FT1-1", "line.number", plain, note="the line's place in the claim, from 1"),
+    Row("FT1-2", "line.id", plain, note="submission id and -P"),
+    Row("FT1-3", "line.submission", plain, note="submission id"),
     Row("FT1-4.1", "Claim.billablePeriod.start | Claim.item.servicedDate", day, required=True),
-    Row("FT1-5", "message.posted_on", plain),
+    Row("FT1-5", "message.posted_on", plain, note=_TIME),
     Row("FT1-6", "line.id", always("PY"), note="a payment"),
-    Row("FT1-7.1", "site.payment_code", plain),
+    Row("FT1-7.1", "site.payment_code", plain, note="`payment_code` of the connection"),
     Row("FT1-11.1", "patient_paid.valueQuantity.value", plain),
     Row("FT1-11.2", "patient_paid.valueQuantity.value", always("USD")),
 )
 """Only where the site has a payment code: an amount paid by the patient as a transaction of its own."""
 
 DG1_ROWS = (
-    Row("DG1-1", "diagnosis.number", plain),
+    Row("DG1-1", "diagnosis.number", plain, note="counted from 1, with `diagnosis_groups` per_line by line"),
     Row("DG1-3.1", "diagnosis.code", plain, required=True),
-    Row("DG1-3.3", "diagnosis.label", plain),
-    Row("DG1-5", "diagnosis.date", day),
-    Row("DG1-6", "diagnosis.type", plain),
+    Row("DG1-3.3", "diagnosis.label", plain, note=_LABEL),
+    Row("DG1-5", "diagnosis.date", day, note="first day of Claim.billablePeriod"),
+    Row("DG1-6", "diagnosis.type", plain, note="always F: a final diagnosis"),
     Row("DG1-15", "diagnosis.rank", plain, note="its place among the claim's diagnoses"),
 )
 GT1_ROWS = (
-    Row("GT1-1", "message.set_id", plain),
+    Row("GT1-1", "message.set_id", plain, note="always 1"),
     *_person("GT1-3", "guarantor_name", required=True),
     *_address("GT1-5", "Guarantor"),
     *_phone("GT1-6", "Guarantor"),
     Row("GT1-8", "Guarantor.birthDate", day),
     Row("GT1-9", "Guarantor.gender", sex),
-    Row("GT1-11.1", "guarantor.relationship", plain),
+    Row("GT1-11.1", "guarantor.relationship", plain, note=_RELATIONSHIP),
 )
 IN1_ROWS = (
-    Row("IN1-1", "cover.number", plain),
-    Row("IN1-2.1", "cover.plan", plain),
+    Row("IN1-1", "cover.number", plain, note="the coverage's place in Claim.insurance, from 1"),
+    Row(
+        "IN1-2.1",
+        "cover.plan",
+        plain,
+        note="plan, else company, of `payers` by the payer's id; without that table the payer's id, as in IN1-3",
+    ),
     Row("IN1-2.2", "Coverage.class.where(type.coding.code='plan').name", plain),
     Row("IN1-3.1", "cover.company", plain, required=True, fix="Complete the payer's id in the clinic's configuration."),
     Row("IN1-4.1", "Payer.name", plain),
@@ -199,11 +222,11 @@ IN1_ROWS = (
     Row("IN1-12", "Coverage.period.start", day),
     Row("IN1-13", "Coverage.period.end", day),
     *_person("IN1-16", "subscriber_name"),
-    Row("IN1-17.1", "cover.relationship", plain),
+    Row("IN1-17.1", "cover.relationship", plain, note=_RELATIONSHIP),
     Row("IN1-18", "Subscriber.birthDate", day),
     *_address("IN1-19", "Subscriber"),
     Row("IN1-20", "Coverage.subscriberId", always("Y"), note="benefits are assigned to the clinic (box 13)"),
-    Row("IN1-22", "cover.number", plain),
+    Row("IN1-22", "cover.number", plain, note="the order of payment"),
     Row("IN1-27", "Coverage.subscriberId", always("Y"), note="release of information (box 12)"),
     Row("IN1-28", "cover.authorization", plain),
     Row("IN1-36", "Coverage.subscriberId", plain, required=True, fix="Complete the member id in the EHR."),

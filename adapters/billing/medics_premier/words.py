@@ -7,6 +7,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from gateway.kit.encoders import hl7
+
 _DATE = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?")
 _INSTANT = re.compile(r"(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2})(?::(\d{2}))?(?:\.\d+)?(Z|[+-]\d{2}:\d{2})?")
 _SEX = {"male": "M", "female": "F", "other": "O"}
@@ -15,7 +17,10 @@ _ACCIDENTS = {"MVA": "AA", "WPA": "EM"}
 
 
 def plain(value: Any) -> str:
-    """A scalar as it is: decimals without an exponent, booleans as Y and N. Dates have their own words below."""
+    """As it is.
+
+    Decimals without an exponent, booleans as Y and N; dates have their own words below.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -24,7 +29,10 @@ def plain(value: Any) -> str:
 
 
 def day(value: str) -> str:
-    """`2026-03-03` as `20260303`, a month as `202603`; the date alone of an instant; other texts as they are."""
+    """The date as YYYYMMDD, a month as YYYYMM; of an instant the date alone.
+
+    Other texts stay as they are.
+    """
     text = value[:10]
     return text.replace("-", "") if _DATE.fullmatch(text) else value
 
@@ -45,22 +53,25 @@ def instant(value: str) -> str:
 
 
 def sex(value: str) -> str:
-    """HL7 table 0001: F, M, O or U."""
+    """F, M or O, else U (HL7 table 0001)."""
     return _SEX.get(value, "U")
 
 
 def patient_class(value: str) -> str:
-    """HL7 table 0004: I for a stay, E for an emergency, else O (section 4.5)."""
+    """I for a stay, E for an emergency, else O (HL7 table 0004)."""
     return _CLASSES.get(value, "O")
 
 
 def accident_code(value: str) -> str:
-    """AA for a road accident, EM for one at work, else OA (ACC-2 is a site's own table; these are the 837's words)."""
+    """AA for a road accident, EM for one at work, else OA.
+
+    ACC-2 is a site's own table; these are the 837's words.
+    """
     return _ACCIDENTS.get(value, "OA")
 
 
 def at_work(value: str) -> str:
-    """ACC-5: whether the accident was job related."""
+    """Y for an accident at work, else N."""
     return "Y" if value == "WPA" else "N"
 
 
@@ -87,5 +98,10 @@ def always(text: str) -> Callable[[Any], str]:
     def constant(_: Any) -> str:
         return text
 
-    constant.__doc__ = f"{text}, whenever the source is there"  # what the mapping document prints
+    constant.__doc__ = f"Always {text}."  # what the mapping document prints
     return constant
+
+
+def repeated(coded: tuple[tuple[str, str], ...]) -> hl7.Repeated:
+    """Each as `code^^label`, with the label of its code system; repeated with `~`."""
+    return hl7.Repeated((code, "", label) for code, label in coded)
