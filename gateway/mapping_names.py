@@ -46,6 +46,7 @@ ROOTS: Mapping[str, str] = {
     "billing": "Claim.provider.resolve()",
     "billing_address": "Claim.provider.resolve().address",
     "billing_provider": "Claim.provider.resolve()",
+    "born": "RelatedPerson | Patient",
     "case.name": "Organization.name | Claim.accident | Claim.supportingInfo.onset",
     "control_number": "Claim.related",
     "coverage": "Coverage",
