@@ -10,12 +10,14 @@ from gateway.canonical.errors import (
     NotificationRejected,
     StoreError,
     UnknownConnection,
+    UnsupportedOperation,
 )
 
 _STATUS: tuple[tuple[type[GatewayError], int, str], ...] = (
     (NotificationRejected, 401, "login"),
     (NotificationMalformed, 400, "invalid"),
     (UnknownConnection, 404, "not-found"),
+    (UnsupportedOperation, 405, "not-supported"),
     (StoreError, 503, "transient"),
 )
 

@@ -21,5 +21,5 @@ def fhir_response(resource: dict[str, Any], status: int = 200, headers: dict[str
 def refusal(error: GatewayError) -> Response:
     """An error as an HTTP response; a store that is away asks to come back."""
     status, code = status_of(error)
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "2"}}.get(status)
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 405: {"Allow": "POST, PUT"}, 503: {"Retry-After": "2"}}.get(status)
     return fhir_response(outcome(code, str(error)), status, headers)

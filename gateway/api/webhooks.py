@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from gateway.api.outcomes import outcome
 from gateway.api.responses import fhir_response, refusal
 from gateway.canonical.errors import GatewayError
 from gateway.canonical.models import NotificationRequest
 from gateway.pipeline.context import Pipeline
-from gateway.pipeline.receive import receive
+from gateway.pipeline.receive import answer_challenge, receive
 
 
 def webhook_router(pipeline: Pipeline, max_body_bytes: int) -> APIRouter:
@@ -22,21 +23,32 @@ def webhook_router(pipeline: Pipeline, max_body_bytes: int) -> APIRouter:
         body = await _bounded_body(request, max_body_bytes)
         if body is None:
             return fhir_response(outcome("too-long", f"The body is larger than {max_body_bytes} bytes."), 413)
-        notification = NotificationRequest(
-            method=request.method,
-            path=path,
-            headers={name.lower(): value for name, value in request.headers.items()},
-            query=dict(request.query_params),
-            body=body,
-            client_address=request.client.host if request.client else "",
-        )
         try:
-            new = await receive(pipeline, clinic_id, connection, notification)
+            new = await receive(pipeline, clinic_id, connection, _notification(request, path, body))
         except GatewayError as error:
             return refusal(error)
         return fhir_response(outcome("informational", f"{new} new", "information"), 202)
 
+    @router.get("/hooks/{clinic_id}/{connection}")
+    async def challenge(request: Request, clinic_id: str, connection: str) -> Response:
+        try:
+            answer = await answer_challenge(pipeline, clinic_id, connection, _notification(request, "", b""))
+        except GatewayError as error:
+            return refusal(error)
+        return JSONResponse(dict(answer))
+
     return router
+
+
+def _notification(request: Request, path: str, body: bytes) -> NotificationRequest:
+    return NotificationRequest(
+        method=request.method,
+        path=path,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        query=dict(request.query_params),
+        body=body,
+        client_address=request.client.host if request.client else "",
+    )
 
 
 async def _bounded_body(request: Request, limit: int) -> bytes | None:

@@ -2,6 +2,7 @@
 
 GatewayError
 |- MappingError, ClaimInvalid, UnsupportedElement         never retried: hold, with the element path
+|  |- NotSignedOff                                        looked at again, ever more seldom; held after some days
 |- AdapterError (vendor, operation, closed ErrorCode, vendor_code, scrubbed text)
 |  |- CredentialsRejected, PermissionMissing              stop the connection, alert (accounts get locked)
 |  |- RateLimited(retry_after)                            later; not a failure
@@ -30,6 +31,7 @@ class Retry(StrEnum):
 
     NEVER = "never"  # hold the work for a person
     LATER = "later"  # wait as told; does not count as a failure
+    WATCH = "watch"  # it is not ready yet: look again, ever more seldom; hold when it never is
     BACKOFF = "backoff"  # surely not accepted: try again with jittered back-off
     LOOK_FIRST = "look_first"  # maybe accepted: ask the vendor before anything is sent again
     STOP = "stop"  # stop the whole connection until a person acts
@@ -107,6 +109,12 @@ class MappingError(_ElementError):
         together = cls(first.expression, first.message, first.fix)
         together._findings = tuple(dict.fromkeys(finding for error_ in errors for finding in error_.findings))
         return together
+
+
+class NotSignedOff(MappingError):
+    """The encounter may still be signed off, and the EHR may not tell when: the gateway looks again by itself."""
+
+    retry = Retry.WATCH
 
 
 class UnsupportedElement(_ElementError):

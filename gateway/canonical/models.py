@@ -56,18 +56,23 @@ WITHDRAWN = "entered-in-error"
 
 @dataclass(frozen=True, slots=True)
 class EncounterRecord:
-    """Everything that was fetched for one encounter, as the EHR gave it, in the order of arrival."""
+    """Everything that was fetched for one encounter, as the EHR gave it, in the order of arrival.
+
+    Of an EHR with an API of its own, `encounter` and `resources` are that API's objects; `resourceType` then names the
+    vendor's type, and `deleted` says that the visit is gone there.
+    """
 
     ref: EncounterRef
     base_url: str
     encounter: Resource
     resources: tuple[Resource, ...]  # all others, each once
     calls: int = 0  # HTTP requests it took
+    deleted: bool = False
 
     @property
     def withdrawn(self) -> bool:
         """Whether the EHR says that the encounter should never have been there: its claim must be voided."""
-        return bool(self.encounter.get("status") == WITHDRAWN)
+        return self.deleted or bool(self.encounter.get("status") == WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +234,21 @@ class ClaimOutcome:
     account_number: str = ""
     control_number: str = ""
     vendor_ids: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFate:
+    """What an EHR is told of an encounter's claim, without PHI.
+
+    `reference` is the billing system's; `reason` is for a person.
+    """
+
+    state: SubmissionState
+    account_number: str
+    billing_system: str
+    at: datetime
+    reference: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from gateway.canonical.models import (
     NotificationRequest,
     Resource,
 )
+from gateway.kit.authorized_http import AuthorizedHttp
+from gateway.kit.ehr_adapter import EhrBase
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.ehr_fetch import BY_ENCOUNTER, BY_PATIENT, EncounterFetcher, Search
 from gateway.kit.ehr_normalize import normalize
@@ -48,7 +50,7 @@ _REMEDIES: Mapping[type[AdapterError], str] = {
 _TRY_AGAIN = "Check that base_url and token_url are right and reachable from here, then try again."
 
 
-class SmartFhirEhr:
+class SmartFhirEhr(EhrBase):
     """One clinic's link to one FHIR server. Implements `gateway.ports.ehr.EhrAdapter`."""
 
     vendor: ClassVar[str] = "smart_fhir"
@@ -75,7 +77,11 @@ class SmartFhirEhr:
             token_url=settings.token_url,
             now=context.now,
         )
-        self.client = FhirClient(vendor=self.vendor, base_url=settings.base_url, http=self._http, tokens=self.tokens)
+        authorized = AuthorizedHttp(
+            vendor=self.vendor, http=self._http, tokens=self.tokens, max_bytes=settings.max_response_mb * 1024 * 1024
+        )
+        self.client = FhirClient(base_url=settings.base_url, http=authorized)
+        self.settle_seconds = settings.settle_seconds
         self.fetcher = EncounterFetcher(
             self.client,
             includes=settings.includes,

@@ -5,7 +5,6 @@ Source: shared vendors generic_smart_fhir sections 3 (paging) and 8 (error shape
 
 from __future__ import annotations
 
-import copy
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -23,8 +22,8 @@ from gateway.canonical.errors import (
     VendorUnavailable,
 )
 from gateway.canonical.models import Resource
-from gateway.kit.http import MAX_RESPONSE_BYTES, rate_limited, transport_errors
-from gateway.kit.smart import SmartBackendClient
+from gateway.kit.authorized_http import AuthorizedHttp
+from gateway.kit.http import rate_limited
 
 FHIR_JSON = "application/fhir+json"
 MAX_PAGES = 50
@@ -49,18 +48,20 @@ _UNSUPPORTED_STATUSES = frozenset({404, 405, 410, 501})
 
 
 class FhirClient:
-    """Reads one FHIR server with the tokens of one client. `requests` counts the HTTP requests of this instance."""
+    """Reads one FHIR server. `requests` counts the HTTP requests of this instance; `accept` is the media type."""
 
-    def __init__(self, *, vendor: str, base_url: str, http: httpx.AsyncClient, tokens: SmartBackendClient) -> None:
-        self.vendor, self.base_url = vendor, base_url.rstrip("/")
-        self._http, self._tokens = http, tokens
-        self.requests = 0
+    def __init__(self, *, base_url: str, http: AuthorizedHttp, accept: str = FHIR_JSON) -> None:
+        self.vendor, self.base_url = http.vendor, base_url.rstrip("/")
+        self._http, self._accept = http, accept
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests of this instance so far."""
+        return self._http.requests
 
     def counting(self) -> FhirClient:
         """The same client with a counter of its own."""
-        fresh = copy.copy(self)
-        fresh.requests = 0
-        return fresh
+        return FhirClient(base_url=self.base_url, http=self._http.counting(), accept=self._accept)
 
     async def read(self, reference: str) -> Resource:
         """The resource at `Type/id`; a missing one raises `UnexpectedResponse` with code `NOT_FOUND`."""
@@ -130,40 +131,11 @@ class FhirClient:
         return self._resource(operation, response)
 
     async def _send(self, operation: str, method: str, url: str, body: bytes | None = None) -> httpx.Response:
-        """One request, and one more with a new token when the first is answered 401."""
-        token = await self._tokens.token()
-        response = await self._attempt(operation, method, url, token, body)
-        if response.status_code == 401:
-            token = await self._tokens.token(refused=token)
-            response = await self._attempt(operation, method, url, token, body)
-        return response
-
-    async def _attempt(
-        self, operation: str, method: str, url: str, token: str, body: bytes | None = None
-    ) -> httpx.Response:
         # no-cache: some servers (HAPI) answer a repeated search from memory, without what was signed since
-        headers = {"Accept": FHIR_JSON, "Authorization": f"Bearer {token}", "Cache-Control": "no-cache"}
+        headers = {"Accept": self._accept, "Cache-Control": "no-cache"}
         if body is not None:
             headers["Content-Type"] = FHIR_JSON
-        self.requests += 1
-        request = self._http.build_request(method, url, headers=headers, content=body)
-        with transport_errors(self.vendor, operation):
-            streamed = await self._http.send(request, stream=True)
-            try:
-                content = await self._bounded(operation, streamed)
-            finally:
-                await streamed.aclose()
-        # the body is decoded by now: its encoding and length headers no longer describe it
-        plain = [(k, v) for k, v in streamed.headers.multi_items() if k not in ("content-encoding", "content-length")]
-        return httpx.Response(streamed.status_code, headers=plain, content=content, request=request)
-
-    async def _bounded(self, operation: str, response: httpx.Response) -> bytes:
-        content = bytearray()
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > MAX_RESPONSE_BYTES:
-                raise UnexpectedResponse(self.vendor, operation, "the EHR's answer is larger than the gateway accepts")
-        return bytes(content)
+        return await self._http.send(operation, method, url, headers=headers, content=body)
 
     def _resource(self, operation: str, response: httpx.Response) -> Resource:
         if response.status_code not in (200, 201):

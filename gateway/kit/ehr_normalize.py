@@ -8,7 +8,7 @@ from datetime import date
 from typing import TypeVar
 
 from gateway.canonical.clinic import ClinicFacts
-from gateway.canonical.errors import MappingError
+from gateway.canonical.errors import MappingError, NotSignedOff
 from gateway.canonical.models import ChargeLine, EncounterBundle, EncounterRecord, Resource
 from gateway.kit.ehr_charges import billing_claim, charge_lines
 from gateway.kit.ehr_diagnoses import ADD_DIAGNOSIS, NO_DIAGNOSIS, Diagnosis, diagnoses
@@ -81,7 +81,8 @@ def _tried(part: Callable[[], Part], instead: Part, problems: list[MappingError]
 def _require_signed(source: Source) -> None:
     status = source.encounter.element.text("status")
     if status not in source.dialect.signed_statuses:
-        raise MappingError(
+        failure = NotSignedOff if source.dialect.watch_unsigned else MappingError
+        raise failure(
             "Encounter.status",
             "the encounter is not signed off, so it is not billed yet",
             "Sign the encounter in the EHR; the gateway then picks it up by itself.",

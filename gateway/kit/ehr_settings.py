@@ -79,6 +79,10 @@ class SmartSettings(BaseModel):
     overlap_seconds: int = Field(default=300, ge=0, description="How far each poll reaches behind the one before.")
     timeout_seconds: float = Field(default=30.0, gt=0, description="How long to wait for one answer of the EHR.")
     max_connections: int = Field(default=16, ge=1, description="The most connections held open to the EHR.")
+    max_response_mb: int = Field(default=32, ge=1, le=512, description="The largest answer that is read, in megabytes.")
+    settle_seconds: float = Field(
+        default=0.0, ge=0, description="How long a signed encounter is left alone: its charges may still change."
+    )
     includes: bool = Field(default=True, description="Fold reads into searches by _include, where the EHR follows it.")
     patient_anchored: bool = Field(
         default=False,

@@ -55,11 +55,16 @@ class RetryPolicy:
     cap_seconds: float = 300.0
     give_up_after: timedelta = timedelta(hours=24)
     bug_attempts: int = 5
+    watch_for: timedelta = timedelta(days=14)
 
     def delay(self, attempts: int) -> timedelta:
         """How long to wait before the next try."""
         ceiling = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempts, 30))
         return timedelta(seconds=random.uniform(0.1, 1.0) * ceiling)  # noqa: S311  (jitter, not a secret)
+
+    def watch_delay(self, waited: timedelta) -> timedelta:
+        """When to look again at an encounter that is not signed off: seconds at first, then a fifth of its age."""
+        return min(max(timedelta(seconds=self.base_seconds * 2), waited / 5), timedelta(hours=6))
 
 
 def _no_span(name: str, trace: str) -> AbstractContextManager[None]:

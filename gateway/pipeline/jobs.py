@@ -24,6 +24,7 @@ from gateway.ports.records import Hold, Job, JobKind
 
 log = logging.getLogger(__name__)
 
+NOT_SIGNED_OFF = "not signed off yet"  # `accept` brings such a job forward when a notice comes
 STOPPED_RECHECK = timedelta(minutes=10)  # resuming wakes what waits
 
 
@@ -93,6 +94,8 @@ async def _settle(pipeline: Pipeline, job: Job, failure: GatewayError) -> Next:
             return await _give_up(pipeline, job, failure.findings, code)
         case Retry.STOP:
             return await _stop(pipeline, job, code)
+        case Retry.WATCH:
+            return await _watch(pipeline, job, failure, code)
         case Retry.LATER:
             seconds = failure.retry_after if isinstance(failure, AdapterError) and failure.retry_after else 1.0
             return await _postpone(pipeline, job, timedelta(seconds=seconds), code, failed=False)
@@ -103,6 +106,14 @@ async def _settle(pipeline: Pipeline, job: Job, failure: GatewayError) -> Next:
             told = failure.retry_after if isinstance(failure, AdapterError) else None
             delay = max(pipeline.retry.delay(job.attempts), timedelta(seconds=told or 0.0))
             return await _postpone(pipeline, job, delay, code, failed=True)
+
+
+async def _watch(pipeline: Pipeline, job: Job, failure: GatewayError, code: str) -> Next:
+    """Look again later; what is not signed off for days is shown to a person."""
+    waited = pipeline.now() - job.created_at
+    if waited > pipeline.retry.watch_for:
+        return await _give_up(pipeline, job, failure.findings, code)
+    return await _postpone(pipeline, job, pipeline.retry.watch_delay(waited), NOT_SIGNED_OFF, failed=False)
 
 
 async def _settle_bug(pipeline: Pipeline, job: Job, bug: Exception) -> Next:

@@ -18,15 +18,16 @@ async def poll(pipeline: Pipeline, job: Job) -> Next:
     """Read a feed from its cursor, keep what changed page by page with the cursor, and come back later."""
     connection = job.arguments["connection"]
     adapter = pipeline.connections.ehr(job.clinic_id, connection)
+    settle = timedelta(seconds=adapter.settle_seconds)
     pending: list[Arrival] = []
     cursor = await pipeline.store.cursor(job.clinic_id, connection)
     async for ref, position in adapter.changed_encounters(cursor):
         pending.append(arrival(connection, ref, new_trace()))
         cursor = position
         if len(pending) >= BATCH:
-            await _keep(pipeline, job, connection, pending, cursor)
+            await _keep(pipeline, job, connection, pending, cursor, settle)
             pending = []
-    await _keep(pipeline, job, connection, pending, cursor)
+    await _keep(pipeline, job, connection, pending, cursor, settle)
     pause = timedelta(seconds=pipeline.connections.poll_seconds(job.clinic_id, connection) or UNPLANNED_SECONDS)
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.postpone(job, pause, reason="", failed=False)
@@ -34,11 +35,13 @@ async def poll(pipeline: Pipeline, job: Job) -> Next:
     return DONE
 
 
-async def _keep(pipeline: Pipeline, job: Job, connection: str, arrivals: list[Arrival], cursor: str | None) -> None:
+async def _keep(  # noqa: PLR0917
+    pipeline: Pipeline, job: Job, connection: str, arrivals: list[Arrival], cursor: str | None, settle: timedelta
+) -> None:
     if not arrivals or cursor is None:
         return
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
-        await unit.accept(arrivals)
+        await unit.accept(arrivals, settle=settle)
         await unit.set_cursor(connection, cursor)
         await unit.keep(job)
         entities = tuple(f"Encounter/{a.encounter_id}" for a in arrivals)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 from gateway.canonical.audit_event import AuditEvent, Outcome, Step
 from gateway.canonical.errors import NotificationError
@@ -43,12 +45,27 @@ async def receive(pipeline: Pipeline, clinic_id: str, connection: str, request: 
         raise
     arrivals = [arrival(connection, ref, trace) for ref in notification.refs]
     async with pipeline.store.unit_of_work(clinic_id) as unit:
-        new = await unit.accept(arrivals)
+        new = await unit.accept(arrivals, settle=timedelta(seconds=adapter.settle_seconds))
         await unit.commit(*_received(pipeline, clinic_id, connection, request, trace, arrivals))
     if notification.poll:  # it names nothing: only the feed can tell, even where polling is switched off
         await pipeline.store.ensure_job(clinic_id, poll_job(connection))
         await pipeline.store.run_soon(clinic_id, poll_key(connection))
     return new
+
+
+async def answer_challenge(
+    pipeline: Pipeline, clinic_id: str, connection: str, request: NotificationRequest
+) -> Mapping[str, str]:
+    """What the EHR wants to hear from the hook before it sends anything. Raises `NotificationError`s."""
+    adapter, trace = pipeline.connections.ehr(clinic_id, connection), new_trace()
+    try:
+        answer = adapter.answer_challenge(request)
+    except NotificationError as refusal:
+        await _audit_refusal(pipeline, clinic_id, connection, request, trace, type(refusal).__name__)
+        raise
+    async with pipeline.store.unit_of_work(clinic_id) as unit:
+        await unit.commit(*_received(pipeline, clinic_id, connection, request, trace, []))
+    return answer
 
 
 def arrival(connection: str, ref: EncounterRef, trace: str) -> Arrival:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 
 from gateway.canonical.mapping import Row
 from gateway.canonical.models import (
+    ClaimFate,
     EncounterBundle,
     EncounterRecord,
     EncounterRef,
@@ -26,14 +28,23 @@ class EhrCapability(StrEnum):
     NOTIFY = "notify"
     POLL = "poll"
     SUBSCRIBE = "subscribe"
+    CHALLENGE = "challenge"  # the EHR asks the hook to prove itself by a GET
+    BACKFILL = "backfill"
     WRITE_BACK = "write_back"
 
 
 class EhrAdapter(Protocol):
-    """One clinic's link to one EHR. `verify_*`, `parse_*` and `normalize` are pure; the others use the network."""
+    """One clinic's link to one EHR. `verify_*`, `answer_*`, `parse_*` and `normalize` are pure; the others use the
+    network. A verb whose capability is not declared raises `UnsupportedOperation`."""
+
+    settle_seconds: float
+    """How long after a notice the encounter is left alone: charges may still change after the sign-off."""
 
     def verify_notification(self, request: NotificationRequest) -> None:
         """Check signature or token over the raw bytes, before any parsing; raises `NotificationRejected`."""
+
+    def answer_challenge(self, request: NotificationRequest) -> Mapping[str, str]:
+        """The JSON object that proves to the EHR who answers at the hook; raises `NotificationRejected`."""
 
     def parse_notification(self, request: NotificationRequest) -> Notification:
         """Which encounters changed; unknown events give none; raises `NotificationMalformed`."""
@@ -41,14 +52,23 @@ class EhrAdapter(Protocol):
     def changed_encounters(self, cursor: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
         """Encounters changed since the cursor, oldest first, each with the cursor to store once it is kept."""
 
+    def backfill(self, since: date, position: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
+        """Signed encounters with a date of service from `since` on, each with the position to resume after."""
+
     async def fetch_encounter(self, ref: EncounterRef) -> EncounterRecord:
         """All that a claim needs, read concurrently; raises only `AdapterError`s."""
 
     def normalize(self, record: EncounterRecord) -> EncounterBundle:
-        """The canonical encounter; raises `MappingError` with the FHIRPath of what is missing."""
+        """The canonical encounter; raises `MappingError` with the FHIRPath of what is missing.
+
+        `NotSignedOff` is for an encounter that may be signed off later without another notice.
+        """
 
     async def subscribe(self, endpoint: str) -> str:
         """Ask the EHR to notify `endpoint`; returns the subscription's id."""
+
+    async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
+        """Tell the EHR what became of the encounter's claim; telling the same twice leaves one entry."""
 
     async def probe(self) -> list[Probe]:
         """Try the connection for `gateway check`; never raises an `AdapterError`, reports it instead."""
@@ -74,3 +94,4 @@ class EhrAdapterInfo:
     open: Callable[[Any, AdapterContext], EhrAdapter]
     simulator: str = ""
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    bills_itself: bool = False

@@ -32,6 +32,8 @@ from gateway.ports.records import (
     SubmissionRow,
 )
 
+NOW = timedelta(0)
+
 
 class UnitOfWork(Protocol):
     """One transaction of one clinic. Leaving it without `commit` rolls back."""
@@ -39,8 +41,14 @@ class UnitOfWork(Protocol):
     async def commit(self, *events: AuditEvent) -> None:
         """Write the AuditEvents of the step (at least one) and commit; without its audit no step happens."""
 
-    async def accept(self, arrivals: Sequence[Arrival]) -> int:
-        """Keep notices (each dedupe key once) and queue their normalize jobs; returns how many were new."""
+    async def accept(self, arrivals: Sequence[Arrival], *, settle: timedelta = NOW, priority: int = 0) -> int:
+        """Keep notices (each dedupe key once) and queue their normalize jobs; returns how many were new.
+
+        The jobs run after `settle`. A job that waits for the encounter already is brought forward instead.
+        """
+
+    async def enqueue(self, job: NewJob) -> None:
+        """Put a job on the queue."""
 
     async def set_cursor(self, connection: str, cursor: str) -> None:
         """Remember how far a connection has been polled."""

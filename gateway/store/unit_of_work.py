@@ -23,6 +23,7 @@ from gateway.ports.records import (
     NewSubmission,
     NormalizedEncounter,
 )
+from gateway.ports.stores import NOW
 from gateway.store.queries import queries
 
 LEASE_SECONDS = 30.0
@@ -47,7 +48,7 @@ class StepWork:
         await self._execute(_AUDIT["append"], *_columns([_audit_row(event) for event in events]))
         await self._transaction.commit()
 
-    async def accept(self, arrivals: Sequence[Arrival]) -> int:
+    async def accept(self, arrivals: Sequence[Arrival], *, settle: timedelta = NOW, priority: int = 0) -> int:
         """Keep notices, each dedupe key once, and queue their encounters."""
         if not arrivals:
             return 0
@@ -62,8 +63,16 @@ class StepWork:
             [a.ref.encounter_id for a in arrivals],
             [a.trace for a in arrivals],
             [a.ref.last_updated.isoformat() if a.ref.last_updated else "" for a in arrivals],
+            settle,
+            priority,
         )
         return int(count)
+
+    async def enqueue(self, job: NewJob) -> None:
+        """Put a job on the queue, behind those of its key."""
+        await self._execute(_ENCOUNTERS["lock_keys"], [job.ordering_key])
+        arguments = dumps(dict(job.arguments)).decode()
+        await self._execute(_QUEUE["put"], job.kind.value, job.ordering_key, arguments, job.trace, job.priority)
 
     async def set_cursor(self, connection: str, cursor: str) -> None:
         """Remember how far a connection has been polled."""

@@ -27,6 +27,7 @@ from gateway.canonical.models import (
     VendorPayload,
 )
 from gateway.kit.billing_base import BillingBase
+from gateway.kit.ehr_adapter import EhrBase
 from gateway.pipeline.context import Pipeline, RetryPolicy
 from gateway.pipeline.jobs import run_job
 from gateway.pipeline.receive import receive
@@ -38,8 +39,10 @@ CLINIC = "clinic-a"
 REQUEST = NotificationRequest("POST", "", {}, {}, b"{}", "192.0.2.7")
 
 
-class FakeEhr:
+class FakeEhr(EhrBase):
     """Holds one encounter, which a test may change."""
+
+    vendor = "fake"
 
     def __init__(self, bundle: EncounterBundle) -> None:
         self.bundle = bundle

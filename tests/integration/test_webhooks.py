@@ -16,13 +16,14 @@ from gateway.api.webhooks import webhook_router
 from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import NotificationMalformed, NotificationRejected, UnknownConnection
 from gateway.canonical.models import EncounterRef, Notification, NotificationRequest
+from gateway.kit.ehr_adapter import EhrBase
 from gateway.pipeline.context import Pipeline
 from gateway.store.postgres import PostgresStore
 
 CLINIC = "clinic-a"
 
 
-class Ehr:
+class Ehr(EhrBase):
     """Tells one encounter per notification; the body says how it behaves."""
 
     def verify_notification(self, request: NotificationRequest) -> None:

@@ -37,26 +37,30 @@ class Server(FhirClient):
     """A FHIR server in memory: resources by `Type/id`, searches by type, refusals by type."""
 
     def __init__(self) -> None:
-        self.vendor, self.base_url, self.requests = "test", BASE, 0
+        self.vendor, self.base_url, self.made = "test", BASE, 0
         self.held = {"Encounter/e": ENCOUNTER, **{r: _resource(r) for r in ("Patient/p", "Practitioner/d")}}
         self.found: dict[str, list[Resource]] = {"Encounter": [ENCOUNTER]}
         self.refused: dict[str, AdapterError] = {}
         self.asked: list[str] = []
 
+    @property
+    def requests(self) -> int:
+        return self.made
+
     def counting(self) -> Server:
         fresh = copy.copy(self)
-        fresh.requests = 0
+        fresh.made = 0
         return fresh
 
     async def read(self, reference: str) -> Resource:
-        self.requests += 1
+        self.made += 1
         self.asked.append(reference)
         if reference not in self.held:
             raise UnexpectedResponse("test", "read", "none", code=ErrorCode.NOT_FOUND)
         return self.held[reference]
 
     async def search(self, resource_type: str, params: Any) -> list[Resource]:
-        self.requests += 1
+        self.made += 1
         self.asked.append(f"{resource_type}?{','.join(params)}")
         for refused in (f"{resource_type} with _include" if "_include" in params else "", resource_type):
             if refused in self.refused:

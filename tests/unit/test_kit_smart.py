@@ -28,6 +28,7 @@ from gateway.canonical.errors import (
     UnexpectedResponse,
     VendorUnavailable,
 )
+from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.contract_support import simulator_running
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.http import open_client
@@ -118,8 +119,9 @@ def smart(script: Script, http: Any, **more: Any) -> SmartBackendClient:
     return SmartBackendClient(key=key, http=http, **chosen)
 
 
-def reader(script: Script, http: Any) -> FhirClient:
-    return FhirClient(vendor="test", base_url=f"{script.url}/fhir", http=http, tokens=smart(script, http))
+def reader(script: Script, http: Any, max_bytes: int = 1_000_000) -> FhirClient:
+    authorized = AuthorizedHttp(vendor="test", http=http, tokens=smart(script, http), max_bytes=max_bytes)
+    return FhirClient(base_url=f"{script.url}/fhir", http=authorized)
 
 
 class TestKeys:
@@ -385,13 +387,10 @@ class TestReading:
             await reader(script, http).read("Patient/1")
         assert raised.value.code is code
 
-    async def test_an_answer_without_end_is_cut_off(
-        self, script: Script, http: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("gateway.kit.ehr_client.MAX_RESPONSE_BYTES", 100)
+    async def test_an_answer_without_end_is_cut_off(self, script: Script, http: Any) -> None:
         script.say("/fhir/Patient/1", fhir({"resourceType": "Patient", "id": "1", "x": "y" * 200}))
         with pytest.raises(UnexpectedResponse):
-            await reader(script, http).read("Patient/1")
+            await reader(script, http, max_bytes=100).read("Patient/1")
 
 
 class TestSearching:

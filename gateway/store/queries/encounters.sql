@@ -5,7 +5,8 @@
 select pg_advisory_xact_lock(hashtextextended($1 || '/' || key, 77)) from (select unnest($2::text[]) as key order by 1) as keys;
 
 -- name: accept
--- Keep each notice once, the encounter's row, and one waiting normalize job per encounter. $2.. are parallel arrays.
+-- Keep each notice once, the encounter's row, and one waiting normalize job per encounter. $3 to $7 are parallel arrays.
+-- A job that waits without having failed runs no later, and no less urgently, than the new notice asks ($8, $9).
 with arrived as (
     insert into inbox (clinic_id, connection, dedupe_key, encounter_id)
     select $1, $2, dedupe_key, encounter_id
@@ -21,14 +22,23 @@ known as (
     insert into encounter (clinic_id, id, connection, ehr_encounter_id, state)
     select $1, encounter_id, $2, ehr_encounter_id, 'received' from fresh
     on conflict do nothing),
+brought_forward as (
+    update job j
+    set run_at = least(j.run_at, clock_timestamp() + $8::interval),
+        priority = least(j.priority, $9::smallint),
+        arguments = (j.arguments::jsonb || jsonb_build_object(
+            'changed_at', greatest(j.arguments::jsonb ->> 'changed_at', fresh.changed_at)))::text
+    from fresh
+    where j.clinic_id = $1 and j.ordering_key = fresh.encounter_id and j.kind = 'normalize' and j.owner is null
+      and j.last_error in ('', 'not signed off yet')),
 queued as (
-    insert into job (clinic_id, kind, ordering_key, arguments, trace)
-    select $1, 'normalize', encounter_id, json_build_object('encounter_id', encounter_id, 'changed_at', changed_at)::text, trace
+    insert into job (clinic_id, kind, ordering_key, arguments, trace, priority, run_at)
+    select $1, 'normalize', encounter_id, json_build_object('encounter_id', encounter_id, 'changed_at', changed_at)::text, trace,
+           $9::smallint, clock_timestamp() + $8::interval
     from fresh
     where not exists (
         select 1 from job j
-        where j.clinic_id = $1 and j.ordering_key = fresh.encounter_id and j.kind = 'normalize'
-          and j.owner is null and j.run_at <= clock_timestamp()))
+        where j.clinic_id = $1 and j.ordering_key = fresh.encounter_id and j.kind = 'normalize' and j.owner is null))
 select count(*)::integer from arrived;
 
 -- name: encounter

@@ -1,5 +1,8 @@
 -- The durable queue.
 
+-- name: put
+insert into job (clinic_id, kind, ordering_key, arguments, trace, priority) values ($1, $2, $3, $4, $5, $6);
+
 -- name: put_once
 -- A recurring job, unless its key already has one.
 insert into job (clinic_id, kind, ordering_key, arguments, trace, priority)

@@ -1,0 +1,104 @@
+"""Requests with a bearer token: bounded answers, and one new token after a 401."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, Self
+
+import httpx
+
+from gateway.canonical.errors import UnexpectedResponse
+from gateway.kit.http import MAX_RESPONSE_BYTES, transport_errors
+
+
+class Tokens(Protocol):
+    """Where access tokens come from."""
+
+    async def token(self, *, refused: str | None = None) -> str:
+        """A valid access token; `refused` is the one that the vendor has just answered 401 to."""
+
+    async def aclose(self) -> None:
+        """Give up what is under way."""
+
+
+async def _at_once(operation: str) -> None:
+    """No budget to keep."""
+
+
+class AuthorizedHttp:
+    """One vendor's host with the tokens of one client. `requests` counts the HTTP requests of this instance.
+
+    `before` is awaited before each request: it keeps a call budget. `max_bytes` bounds one answer, decoded.
+    """
+
+    def __init__(
+        self,
+        *,
+        vendor: str,
+        http: httpx.AsyncClient,
+        tokens: Tokens,
+        max_bytes: int = MAX_RESPONSE_BYTES,
+        before: Callable[[str], Awaitable[None]] = _at_once,
+    ) -> None:
+        self.vendor = vendor
+        self._http, self._tokens, self._max_bytes, self._before = http, tokens, max_bytes, before
+        self.requests = 0
+
+    def counting(self) -> Self:
+        """The same with a counter of its own."""
+        fresh = copy.copy(self)
+        fresh.requests = 0
+        return fresh
+
+    async def send(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        """One request, and one more with a new token when the first is answered 401.
+
+        Raises `VendorUnavailable` when there is no answer, `UnexpectedResponse` for one that is too large.
+        """
+        token = await self._tokens.token()
+        response = await self._attempt(operation, method, url, token, headers, content)
+        if response.status_code == 401:
+            token = await self._tokens.token(refused=token)
+            response = await self._attempt(operation, method, url, token, headers, content)
+        return response
+
+    async def _attempt(  # noqa: PLR0917
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        token: str,
+        headers: Mapping[str, str] | None,
+        content: bytes | None,
+    ) -> httpx.Response:
+        await self._before(operation)
+        self.requests += 1
+        sent = {**(headers or {}), "Authorization": f"Bearer {token}"}
+        request = self._http.build_request(method, url, headers=sent, content=content)
+        with transport_errors(self.vendor, operation):
+            streamed = await self._http.send(request, stream=True)
+            try:
+                body = await self._bounded(operation, streamed)
+            finally:
+                await streamed.aclose()
+        # the body is decoded by now: its encoding and length headers no longer describe it
+        plain = [(k, v) for k, v in streamed.headers.multi_items() if k not in ("content-encoding", "content-length")]
+        return httpx.Response(streamed.status_code, headers=plain, content=body, request=request)
+
+    async def _bounded(self, operation: str, response: httpx.Response) -> bytes:
+        content = bytearray()
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > self._max_bytes:
+                text = "the EHR's answer is larger than the gateway accepts (max_response_mb)"
+                raise UnexpectedResponse(self.vendor, operation, text)
+        return bytes(content)

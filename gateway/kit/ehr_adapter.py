@@ -1,0 +1,52 @@
+"""What EHR adapters share: every verb that a vendor cannot do raises, by the same words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import date
+from typing import ClassVar
+
+from gateway.canonical.errors import NotificationRejected, UnsupportedOperation
+from gateway.canonical.models import ClaimFate, EncounterRef, Notification, NotificationRequest
+
+
+class EhrBase:
+    """Inherit and add `fetch_encounter`, `normalize`, `probe`, `aclose`, and the verbs of the declared capabilities."""
+
+    vendor: ClassVar[str]
+    """The vendor's name in error texts."""
+
+    settle_seconds: float = 0.0
+
+    def verify_notification(self, request: NotificationRequest) -> None:
+        """Not without NOTIFY: everything is refused."""
+        raise NotificationRejected("this connection takes no notifications; it is polled")
+
+    def answer_challenge(self, request: NotificationRequest) -> Mapping[str, str]:
+        """Not without CHALLENGE."""
+        raise self._unsupported("answer_challenge", "the EHR does not ask the hook to prove itself")
+
+    def parse_notification(self, request: NotificationRequest) -> Notification:
+        """Not without NOTIFY."""
+        raise self._unsupported("parse_notification", "the EHR sends no notifications")
+
+    async def changed_encounters(self, cursor: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
+        """Not without POLL."""
+        raise self._unsupported("changed_encounters", "the EHR has no feed of changes")
+        yield  # an async generator, like those that override it
+
+    async def backfill(self, since: date, position: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
+        """Not without BACKFILL."""
+        raise self._unsupported("backfill", "former encounters cannot be listed")
+        yield
+
+    async def subscribe(self, endpoint: str) -> str:
+        """Not without SUBSCRIBE."""
+        raise self._unsupported("subscribe", "the EHR cannot be asked for notifications over its API")
+
+    async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
+        """Not without WRITE_BACK."""
+        raise self._unsupported("write_back", "the EHR cannot be told what became of a claim")
+
+    def _unsupported(self, operation: str, text: str) -> UnsupportedOperation:
+        return UnsupportedOperation(self.vendor, operation, text)
