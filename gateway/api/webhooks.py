@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -41,14 +43,23 @@ def webhook_router(pipeline: Pipeline, max_body_bytes: int) -> APIRouter:
 
 
 def _notification(request: Request, path: str, body: bytes) -> NotificationRequest:
+    client = request.client.host if request.client else ""
     return NotificationRequest(
         method=request.method,
         path=path,
         headers={name.lower(): value for name, value in request.headers.items()},
         query=dict(request.query_params),
         body=body,
-        client_address=request.client.host if request.client else "",
+        client_address=client,
+        secure=request.url.scheme == "https" or _is_this_machine(client),
     )
+
+
+def _is_this_machine(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 async def _bounded_body(request: Request, limit: int) -> bytes | None:

@@ -23,7 +23,10 @@ def reference_of(resource: Resource) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NotificationRequest:
-    """What an EHR sent to a webhook, before any parsing. Header names are lower case."""
+    """What an EHR sent to a webhook, before any parsing. Header names are lower case.
+
+    `secure`: it came over TLS, or from this machine.
+    """
 
     method: str
     path: str  # below the hook's own address: "" or "Encounter/123"
@@ -31,6 +34,7 @@ class NotificationRequest:
     query: Mapping[str, str]
     body: bytes
     client_address: str
+    secure: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class SimulatorOptions:
     `data` is whatever the vendor's simulator serves: a list of FHIR resources for an EHR, directory rows for billing.
     `think_seconds` is waited before each answer. `ports` are free ports of the same host for what does not speak HTTP
     (MLLP, SFTP); such a simulator opens them in its ASGI lifespan. `directory` is a folder of its own for files.
+    `hook_url` is the gateway's hook, for EHRs whose webhooks are set up on a page of theirs and not over the API.
     """
 
     base_url: str
@@ -88,6 +89,7 @@ class SimulatorOptions:
     data: Any = None
     ports: tuple[int, ...] = ()
     directory: Path | None = None
+    hook_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,8 @@ def make_sandbox(plan: SandboxPlan, first_port: int = 0, directory: Path | None 
         base_url=f"http://{HOST}:{ehr_port}",
         credentials=ehr_module.new_credentials(plan.seed) if hasattr(ehr_module, "new_credentials") else {},
         data=plan.fhir_data or day.resources,
+        directory=directory.resolve() if directory else None,
+        hook_url=f"http://{HOST}:{gateway_port}/hooks/{CLINIC_ID}/ehr",
         **plan.manner(),
     )
     billing = SimulatorOptions(
