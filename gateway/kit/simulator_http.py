@@ -1,4 +1,4 @@
-"""The few HTTP pieces that the simulator needs on bare ASGI: a request, an answer, and the ways to fail."""
+"""The few HTTP pieces that a simulator needs on bare ASGI: a request, an answer, and the ways to fail."""
 
 from __future__ import annotations
 
