@@ -25,10 +25,19 @@ from urllib.parse import urlsplit
 
 from joserfc.jwk import ECKey
 
-from adapters.ehr.smart_fhir.simulator.access import RateLimit, authorize, check_acceptable
 from adapters.ehr.smart_fhir.simulator.delivery import Timing
-from adapters.ehr.smart_fhir.simulator.fhir import FhirApi, Paging
-from adapters.ehr.smart_fhir.simulator.http import (
+from adapters.ehr.smart_fhir.simulator.signoff import SignOff
+from adapters.ehr.smart_fhir.simulator.subscriptions import Subscriptions
+from gateway.canonical import jsonio
+from gateway.kit.fhir_simulator.access import RateLimit, authorize, check_acceptable
+from gateway.kit.fhir_simulator.fhir import FhirApi, Paging
+from gateway.kit.fhir_simulator.load import Loaded, load
+from gateway.kit.fhir_simulator.metadata import capability_statement, smart_configuration
+from gateway.kit.fhir_simulator.scopes import parse_scopes
+from gateway.kit.fhir_simulator.store import Store
+from gateway.kit.fhir_simulator.token import Client, TokenEndpoint
+from gateway.kit.simulator import FaultKind, Faults, SandboxConnection, SimulatorOptions
+from gateway.kit.simulator_http import (
     Receive,
     Refused,
     Request,
@@ -45,15 +54,6 @@ from adapters.ehr.smart_fhir.simulator.http import (
     send_response,
     until_client_leaves,
 )
-from adapters.ehr.smart_fhir.simulator.load import Loaded, load
-from adapters.ehr.smart_fhir.simulator.metadata import capability_statement, smart_configuration
-from adapters.ehr.smart_fhir.simulator.scopes import parse_scopes
-from adapters.ehr.smart_fhir.simulator.signoff import SignOff
-from adapters.ehr.smart_fhir.simulator.store import Store
-from adapters.ehr.smart_fhir.simulator.subscriptions import Subscriptions
-from adapters.ehr.smart_fhir.simulator.token import Client, TokenEndpoint
-from gateway.canonical import jsonio
-from gateway.kit.simulator import FaultKind, Faults, SandboxConnection, SimulatorOptions
 
 DEFAULT_TOPIC = "https://fhir-billing-gateway.org/fhir/SubscriptionTopic/encounter-signed"
 _DEFAULTS = {

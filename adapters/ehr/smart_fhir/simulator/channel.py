@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from adapters.ehr.smart_fhir.simulator.http import Resource, refuse
-from adapters.ehr.smart_fhir.simulator.metadata import SB
-from adapters.ehr.smart_fhir.simulator.search import Query, SearchRefused, parse_query
-from adapters.ehr.smart_fhir.simulator.values import walk
+from gateway.kit.fhir_simulator.metadata import SB
+from gateway.kit.fhir_simulator.search import Query, SearchRefused, parse_query
+from gateway.kit.fhir_simulator.values import walk
+from gateway.kit.simulator_http import Resource, refuse
 
 CONTENT_LEVELS = ("empty", "id-only", "full-resource")
 MEDPLUM_SECRET = "https://www.medplum.com/fhir/StructureDefinition/subscription-secret"

@@ -14,11 +14,11 @@ from typing import Any
 import aiohttp
 
 from adapters.ehr.smart_fhir.simulator.channel import Channel
-from adapters.ehr.smart_fhir.simulator.http import Resource
-from adapters.ehr.smart_fhir.simulator.metadata import SB
-from adapters.ehr.smart_fhir.simulator.store import Stored
-from adapters.ehr.smart_fhir.simulator.values import now_instant
 from gateway.canonical import jsonio
+from gateway.kit.fhir_simulator.metadata import SB
+from gateway.kit.fhir_simulator.store import Stored
+from gateway.kit.fhir_simulator.values import now_instant
+from gateway.kit.simulator_http import Resource
 
 _PROFILE = f"{SB}/StructureDefinition"
 

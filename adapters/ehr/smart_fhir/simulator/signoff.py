@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.ehr.smart_fhir.simulator.delivery import Signing
-from adapters.ehr.smart_fhir.simulator.http import Resource, refuse
-from adapters.ehr.smart_fhir.simulator.store import Store, Stored
 from adapters.ehr.smart_fhir.simulator.subscriptions import Subscriptions
+from gateway.kit.fhir_simulator.store import Store, Stored
+from gateway.kit.simulator_http import Resource, refuse
 
 
 class SignOff:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.ehr.smart_fhir.simulator.access import Access
 from adapters.ehr.smart_fhir.simulator.channel import CONTENT_LEVELS, Channel, read_channel
 from adapters.ehr.smart_fhir.simulator.delivery import (
     Event,
@@ -20,9 +19,10 @@ from adapters.ehr.smart_fhir.simulator.delivery import (
     notification_bundle,
     topic_notification,
 )
-from adapters.ehr.smart_fhir.simulator.http import Request, Resource, Response, fhir, parse_object, refuse
-from adapters.ehr.smart_fhir.simulator.store import Store, Stored
-from adapters.ehr.smart_fhir.simulator.values import now_instant
+from gateway.kit.fhir_simulator.access import Access
+from gateway.kit.fhir_simulator.store import Store, Stored
+from gateway.kit.fhir_simulator.values import now_instant
+from gateway.kit.simulator_http import Request, Resource, Response, fhir, parse_object, refuse
 
 
 @dataclass(slots=True)

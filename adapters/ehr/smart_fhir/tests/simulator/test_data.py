@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.ehr.smart_fhir.simulator.values import KINDS, date_range
+from gateway.kit.fhir_simulator.values import KINDS, date_range
 
 
 async def test_missing_unknown_and_expired_tokens_are_401(sandbox: Any) -> None:

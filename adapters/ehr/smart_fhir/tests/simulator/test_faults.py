@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from adapters.ehr.smart_fhir.simulator import build
-from adapters.ehr.smart_fhir.simulator.http import Message, Receive, Send
 from gateway.kit.simulator import SimulatorOptions
+from gateway.kit.simulator_http import Message, Receive, Send
 
 SUBSCRIPTION = {
     "resourceType": "Subscription",

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from adapters.ehr.smart_fhir.simulator.http import Message, Receive, Send
 from gateway.canonical import jsonio
+from gateway.kit.simulator_http import Message, Receive, Send
 
 SB = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition"
 TOPIC = "https://ehr.example.test/topics/encounter-signed"

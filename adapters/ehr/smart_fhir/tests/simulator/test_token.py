@@ -11,8 +11,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from adapters.ehr.smart_fhir.simulator.scopes import InvalidScope, granted, parse_scope, parse_scopes
 from gateway.canonical import jsonio
+from gateway.kit.fhir_simulator.scopes import InvalidScope, granted, parse_scope, parse_scopes
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 
 import fhirkit
 
-from adapters.ehr.smart_fhir.simulator.access import Access
-from adapters.ehr.smart_fhir.simulator.http import Refused, Request, Response, parse_object, refuse
-from adapters.ehr.smart_fhir.simulator.search import Query, SearchRefused, find, included, parse_query
-from adapters.ehr.smart_fhir.simulator.store import Store, Stored
 from gateway.canonical import jsonio
+from gateway.kit.fhir_simulator.access import Access
+from gateway.kit.fhir_simulator.search import Query, SearchRefused, find, included, parse_query
+from gateway.kit.fhir_simulator.store import Store, Stored
+from gateway.kit.simulator_http import Refused, Request, Response, parse_object, refuse
 
 _TYPES = frozenset(fhirkit.RESOURCE_TYPES)
 _MAX_SNAPSHOTS = 256

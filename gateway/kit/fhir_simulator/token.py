@@ -12,9 +12,9 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from adapters.ehr.smart_fhir.simulator.http import Request, Response, plain_json
-from adapters.ehr.smart_fhir.simulator.scopes import InvalidScope, Scope, granted, parse_scopes
 from gateway.canonical import jsonio
+from gateway.kit.fhir_simulator.scopes import InvalidScope, Scope, granted, parse_scopes
+from gateway.kit.simulator_http import Request, Response, plain_json
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_LIFETIME_SECONDS = 300

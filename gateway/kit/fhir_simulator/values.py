@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.ehr.smart_fhir.simulator.http import Resource
-from adapters.ehr.smart_fhir.simulator.parameters import Parameter
+from gateway.kit.fhir_simulator.parameters import Parameter
+from gateway.kit.simulator_http import Resource
 
 Range = tuple[float, float]
 _PREFIX = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.+)", re.DOTALL)

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.ehr.smart_fhir.simulator.http import Resource
-from adapters.ehr.smart_fhir.simulator.parameters import Parameter, parameters_of
-from adapters.ehr.smart_fhir.simulator.values import now_instant, values_of
 from gateway.canonical import jsonio
+from gateway.kit.fhir_simulator.parameters import Parameter, parameters_of
+from gateway.kit.fhir_simulator.values import now_instant, values_of
+from gateway.kit.simulator_http import Resource
 
 
 @dataclass(slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from adapters.ehr.smart_fhir.simulator.http import Resource
-from adapters.ehr.smart_fhir.simulator.parameters import LISTED, Parameter, parameters_of
-from adapters.ehr.smart_fhir.simulator.scopes import Scope
+from gateway.kit.fhir_simulator.parameters import LISTED, Parameter, parameters_of
+from gateway.kit.fhir_simulator.scopes import Scope
+from gateway.kit.simulator_http import Resource
 
 SB = "http://hl7.org/fhir/uv/subscriptions-backport"
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"

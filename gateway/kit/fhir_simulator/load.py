@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl
 
 import fhirkit
 
-from adapters.ehr.smart_fhir.simulator.http import Resource
 from gateway.canonical import jsonio
+from gateway.kit.simulator_http import Resource
 
 _TYPES = frozenset(fhirkit.RESOURCE_TYPES)
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")

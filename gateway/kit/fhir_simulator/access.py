@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from adapters.ehr.smart_fhir.simulator.http import Refused, Request, outcome, refuse, unauthorized
-from adapters.ehr.smart_fhir.simulator.scopes import Scope, narrowing
-from adapters.ehr.smart_fhir.simulator.search import SearchRefused, parse_query
-from adapters.ehr.smart_fhir.simulator.store import Stored
-from adapters.ehr.smart_fhir.simulator.token import TokenEndpoint
+from gateway.kit.fhir_simulator.scopes import Scope, narrowing
+from gateway.kit.fhir_simulator.search import SearchRefused, parse_query
+from gateway.kit.fhir_simulator.store import Stored
+from gateway.kit.fhir_simulator.token import TokenEndpoint
+from gateway.kit.simulator_http import Refused, Request, outcome, refuse, unauthorized
 
 Visible = Callable[[Stored], bool]
 _JSON_FORMATS = frozenset({"json", "application/json", "application/fhir+json", "application/fhir json", "text/json"})

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.ehr.smart_fhir.simulator.parameters import Parameter, parameters_of
-from adapters.ehr.smart_fhir.simulator.store import Store, Stored
-from adapters.ehr.smart_fhir.simulator.values import KINDS, BadValue
+from gateway.kit.fhir_simulator.parameters import Parameter, parameters_of
+from gateway.kit.fhir_simulator.store import Store, Stored
+from gateway.kit.fhir_simulator.values import KINDS, BadValue
 
 Pairs = Iterable[tuple[str, str]]
 
