@@ -148,6 +148,10 @@ class UnitsOfTimeSettings(Strict):
     per: int = Field(ge=1, le=240, description="Minutes of one unit.")
     rule: Rounding = Field(description="eight_minute (Medicare), midpoint (CPT), up, or down.")
 
+    def units(self) -> UnitsOfTime:
+        """As the charge map has them."""
+        return UnitsOfTime(self.per, self.rule)
+
     @model_validator(mode="after")
     def _of_fifteen(self) -> Self:
         if self.rule is Rounding.EIGHT_MINUTE and self.per != MEDICARE_UNIT:
@@ -174,11 +178,10 @@ class MapLineSettings(Strict):
 
     def line(self) -> MapLine:
         """The line as the charge map has it."""
-        timed = isinstance(self.units, UnitsOfTimeSettings)
         return MapLine(
             code=self.code,
             modifiers=self.modifiers,
-            units=UnitsOfTime(self.units.per, self.units.rule) if timed else self.units,  # type: ignore[union-attr]
+            units=self.units.units() if isinstance(self.units, UnitsOfTimeSettings) else self.units,
             diagnoses=() if isinstance(self.diagnoses, str) else self.diagnoses,
             first_only=self.diagnoses == "first",
             fee=self.fee,

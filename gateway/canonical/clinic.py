@@ -26,7 +26,6 @@ class ClinicFact(StrEnum):
     PROVIDER_TAXONOMY = "provider_taxonomy"
     BILLING_ADDRESS = "billing_address"
     BILLING_ZIP_PLUS_FOUR = "billing_zip_plus_four"
-    BILLING_PHONE = "billing_phone"
     BILLING_TAXONOMY = "billing_taxonomy"
 
 
