@@ -95,7 +95,9 @@ def test_a_missing_column_is_told(text: str) -> None:
 
 
 def test_fees_of_other_modifiers_do_not_overlap() -> None:
-    text = "code,modifiers,fee,effective_from\n93000,26,1,2026-01-01\n93000,26 59,2,2026-01-01\n93000,59 26,3,2026-01-01\n"
+    text = (
+        "code,modifiers,fee,effective_from\n93000,26,1,2026-01-01\n93000,26 59,2,2026-01-01\n93000,59 26,3,2026-01-01\n"
+    )
     assert mistake(text).startswith("fees.csv:4")
     assert len(parse_fee_schedule(text.rpartition("93000")[0], "fees.csv")) == 2
 
