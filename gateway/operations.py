@@ -91,9 +91,9 @@ def _print_probes(probes: dict[str, list[Probe]], as_json: bool) -> None:
     for link, found in probes.items():
         console.print(f"[bold]{link}[/]")
         for probe in found:
-            mark = "[green]works [/]" if probe.ok else "[red]to fix[/]"
+            mark = ("[cyan]note  [/]" if probe.remedy else "[green]works [/]") if probe.ok else "[red]to fix[/]"
             console.print(f"  {mark}  {probe.what}" + (f": {probe.detail}" if probe.detail else ""))
-            if not probe.ok and probe.remedy:
+            if probe.remedy:
                 console.print(f"          [yellow]{probe.remedy}[/]")
 
 

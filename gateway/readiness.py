@@ -155,7 +155,7 @@ class Pair:
 def readiness(pair: Pair) -> list[Probe]:
     """The lines of `gateway check` for a pair.
 
-    One that is not `ok` is missing for sure; one that is ok tells what may be missing for some visits or payers.
+    One that is not `ok` is missing for sure; a note tells what may be missing for some visits or payers.
     """
     takes = _taken(pair.billing, pair.settings)
     lines = [*_own_billing(pair.ehr), *(line for fact in ClinicFact for line in _line(fact, pair, takes))]
@@ -176,16 +176,16 @@ def _line(fact: ClinicFact, pair: Pair, takes: frozenset[ClinicFact]) -> Iterato
         yield Probe(told.what, ok=False, detail=detail, remedy=f"Fill {key}.")
         return
     source = "gateway.yaml has none" if fact in NOT_OF_THE_EHR else "the EHR may not have it"
-    yield Probe(told.what, ok=True, detail=f"{source}; {told.why}. It can come from {key}")
+    yield Probe(told.what, ok=True, detail=f"{told.why}; {source}", remedy=f"If claims are held for it, fill {key}.")
 
 
 def _own_billing(ehr: EhrAdapterInfo) -> Iterator[Probe]:
     if ehr.bills_itself:
-        detail = (
-            "this EHR makes claims by itself. Have that switched off for the visits that are billed here, or bill none "
-            f"of them here: nobody else sees both claims before the payer does. See {ehr.docs}"
+        detail = "this EHR makes claims by itself, and nobody but the payer sees two claims for one visit"
+        remedy = (
+            f"Have that switched off for the visits that are billed here, or bill none of them here; see {ehr.docs}."
         )
-        yield Probe("double billing", ok=True, detail=detail)
+        yield Probe("double billing", ok=True, detail=detail, remedy=remedy)
 
 
 def _taken(billing: BillingAdapterInfo, settings: object) -> frozenset[ClinicFact]:

@@ -98,7 +98,7 @@ def test_what_the_ehr_gives_need_not_be_supplied() -> None:
 def test_what_the_ehr_may_lack_is_told_and_is_no_mistake() -> None:
     found = told(a_clinic(*NOT_OF_THE_EHR), ehr(may_lack=[ClinicFact.CHARGES]), billing())
     assert all(probe.ok for probe in found)
-    assert "clinics.lakeside.charge_map" in found[0].detail
+    assert "clinics.lakeside.charge_map" in found[0].remedy
 
 
 def test_only_what_this_billing_system_refuses_is_to_fix() -> None:
