@@ -6,6 +6,7 @@ has its own CPT or HCPCS code is billed as that. Source: generic_smart_fhir sect
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -24,6 +25,8 @@ from gateway.kit.ehr_roles import first_performer
 from gateway.kit.ehr_source import Known, Source
 
 MOST_POINTERS = 4
+_CODE, _URI = re.compile(r"[A-Za-z0-9][\w.:-]{0,31}"), re.compile(r"[a-z]+:[\w./:-]{1,120}")
+_NO_LENGTH = " The EHR does not tell how long the visit was (Encounter.period.end)."
 _OWN_ROWS: Mapping[Kind, tuple[Reading, ...]] = {Kind.PROCEDURE: PROCEDURE_ROWS, Kind.CHARGE_ITEM: CHARGE_ITEM_ROWS}
 
 
@@ -59,19 +62,20 @@ def _has_procedure_code(element: Element) -> bool:
     return any(parts.is_procedure_coding(coding) for coding in codings(element, "code"))
 
 
-def _unmapped(thing: Thing, visit: Visit) -> MappingError:
-    kind = thing.item.kind.value
-    named = " or ".join(f"{system or 'no system'} {code}" for system, code in thing.item.codings)
-    what = f"what is coded {named}" if named else "what is here has no code, and"
-    length = (
-        "" if visit.minutes is not None else " The EHR does not tell how long the visit was (Encounter.period.end)."
-    )
+def _unmapped(thing: Thing, seen: Visit) -> MappingError:
+    named = " or ".join(_shown(*coding) for coding in thing.item.codings) or "without a code"
     return MappingError(
         thing.concept.path,
-        f"{what} is neither mapped nor ignored by the charge map, so nobody knows whether to bill it",
-        f"Add it under when.{kind} of a rule of charge_map in gateway.yaml, or under charge_map.ignore; or enter the "
-        f"charge in the EHR.{length}",
+        f"what is here ({named}) is neither mapped nor ignored by the charge map, so nobody knows whether to bill it",
+        f"Add it under when.{thing.item.kind} of a rule of charge_map in gateway.yaml, or under charge_map.ignore; or "
+        f"enter the charge in the EHR.{'' if seen.minutes is not None else _NO_LENGTH}",
     )
+
+
+def _shown(system: str, code: str) -> str:
+    """A coding for a message. What has not the form of a code is not shown: somebody may have written words there."""
+    shown = code if _CODE.fullmatch(code) else "a code of unusual form"
+    return f"{system} {shown}" if _URI.fullmatch(system) else shown
 
 
 def _by_rules(
@@ -79,9 +83,8 @@ def _by_rules(
 ) -> Iterator[ChargeLine]:
     for fired in matched.fired:
         rule, place = source.clinic.charge_map.rules[fired.number], f"charge_map.rules[{fired.number}]"
-        thing = found[id(fired.items[0])] if rule.repeated else None
+        thing, alone = found[id(fired.item)] if fired.item else None, len(rule.lines) == 1
         for line in rule.lines:
-            alone = len(rule.lines) == 1
             mapped = Mapped(source, line, place, thing, alone, seen.minutes, diagnosis_codes)
             yield ChargeLine(expression=place, **{row.target: row.via(mapped) for row in CHARGE_MAP_ROWS})
 

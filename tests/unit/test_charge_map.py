@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,13 +22,15 @@ from gateway.canonical.charge_map import ChargeMap, Item, Kind, MapLine, MapRule
 from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.clinic import BillingProvider, ClinicFacts, KnownLocation, KnownProvider
 from gateway.canonical.errors import MappingError
-from gateway.canonical.fee_schedule import FeeSchedule
+from gateway.canonical.fee_schedule import FeeSchedule, parse_fee_schedule
 from gateway.canonical.models import ChargeLine, EncounterBundle, EncounterRecord, EncounterRef, Resource
 from gateway.charge_settings import ChargeMapSettings
+from gateway.clinic_settings import LocationSettings, ProviderSettings
 from gateway.kit.ehr_normalize import normalize
 from gateway.kit.ehr_rows import US_CORE
 from gateway.kit.ehr_source import Dialect
 
+ROOT = Path(__file__).resolve().parents[2]
 BASE = "https://ehr.example.test/fhir"
 RULES = """
 rules:
@@ -133,6 +137,19 @@ def with_map(facts: ClinicFacts, text: str) -> ClinicFacts:
     return replace(facts, charge_map=the_map(text))
 
 
+def test_the_examples_of_the_how_to_are_good_configuration() -> None:
+    text = (ROOT / "docs/how-to/charge-capture.md").read_text("utf-8")
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
+    given = {key: value for block in blocks for key, value in block.items()}
+    assert len(ChargeMapSettings.model_validate(given["charge_map"]).map().rules) == 6
+    assert all(LocationSettings.model_validate(location) for location in given["locations"].values())
+    assert all(ProviderSettings.model_validate(provider) for provider in given["providers"].values())
+    (table,) = re.findall(r"```csv\n(.*?)```", text, re.S)
+    assert parse_fee_schedule(table, given["fee_schedule"]).price("93000", ("26",), date(2026, 3, 3)) == Decimal(
+        "19.25"
+    )
+
+
 # --- an encounter without charges ------------------------------------------------------------------------------------
 
 
@@ -211,7 +228,7 @@ def test_what_is_not_mapped_is_held_with_its_code(facts: ClinicFacts) -> None:
     assert held(a_record(unknown, biopsy()), facts) == [
         (
             "Procedure[0].code",
-            "What is coded http://snomed.info/sct 1234567 is neither mapped nor ignored by the charge map, so nobody "
+            "What is here (http://snomed.info/sct 1234567) is neither mapped nor ignored by the charge map, so nobody "
             "knows whether to bill it.",
         )
     ]
@@ -221,10 +238,11 @@ def test_everything_unmapped_is_told_at_once(facts: ClinicFacts) -> None:
     record = a_record(
         procedure("x", codes.SNOMED, "1"),
         {**procedure("y", "", ""), "code": {"text": "as the clinician wrote it"}},
+        procedure("z", "urn:clinic", "as the clinician coded it"),
         type=[coded("urn:clinic:types", "unheard-of")],
     )
     told = held(record, facts)
-    assert {element for element, _ in told} == {"Procedure[0].code", "Procedure[1].code", "Encounter.type[0]"}
+    assert {element for element, _ in told} == {"Encounter.type[0]", *(f"Procedure[{i}].code" for i in range(3))}
     assert "clinician" not in str(told)
 
 
