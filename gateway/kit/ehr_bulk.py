@@ -36,7 +36,6 @@ from gateway.ports.context import AdapterContext
 
 log = logging.getLogger(__name__)
 
-FIRST_LOOK_SECONDS = 1.0
 ABANDONED_AFTER = timedelta(hours=12)
 MAX_REDIRECTS = 3
 _RUNNING, _FINISHED = "bulk-export", "bulk-finished"
@@ -82,10 +81,7 @@ class BulkExporter:
             if running is not None and running["purpose"] != export.purpose:
                 await self._make_room(running)
                 running = None
-            if running is None:
-                await self._begin(export)
-                raise self._wait(FIRST_LOOK_SECONDS)
-            return await self._ask(running)
+            return await self._ask(running or await self._begin(export))
 
     async def finish(self, export: Export, manifest: Manifest) -> None:
         """Let the server delete the files; one that cannot is no failure of ours."""
@@ -137,11 +133,11 @@ class BulkExporter:
             raise self._wait(60.0, "another export of this connection is running")
         await self._delete(running["status_url"])
 
-    async def _begin(self, export: Export) -> None:
+    async def _begin(self, export: Export) -> dict[str, str]:
         response = await self._kick_off(export)
         now = self._context.now()
         begun = {"purpose": export.purpose, "status_url": self._status_url(response), "begun": now.isoformat()}
-        await self._keep(begun, retry_after_seconds(response, FIRST_LOOK_SECONDS))
+        return await self._keep(begun, retry_after_seconds(response, 0.0))
 
     async def _kick_off(self, export: Export) -> httpx.Response:
         """Of Encounters alone where the server refuses one of the other types."""
@@ -240,10 +236,11 @@ class BulkExporter:
             raise UnexpectedResponse(self._client.vendor, operation, "a line of the export is not a FHIR resource")
         return resource
 
-    async def _keep(self, running: Mapping[str, str], wait_seconds: float) -> None:
+    async def _keep(self, running: Mapping[str, str], wait_seconds: float) -> dict[str, str]:
         not_before = self._context.now() + timedelta(seconds=wait_seconds)
-        value = jsonio.dumps({**running, "not_before": not_before.isoformat()})
-        await self._context.shared.put(_RUNNING, value, timedelta(days=2))
+        kept = {**running, "not_before": not_before.isoformat()}
+        await self._context.shared.put(_RUNNING, jsonio.dumps(kept), timedelta(days=2))
+        return kept
 
     async def _delete(self, status_url: str) -> None:
         await self._context.shared.drop(_RUNNING)

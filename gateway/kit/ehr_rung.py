@@ -88,7 +88,7 @@ class Site:
         if resource.get("resourceType") != "Encounter":
             return None
         try:
-            ref = encounter_ref(resource, hashlib.sha256(jsonio.canonical_bytes(resource)).hexdigest()[:16])
+            ref = encounter_ref(resource, "" if _versioned(resource) else _digest(resource))
         except MappingError:
             return None  # its own fetch would fail, and others must not wait for it
         if ref is None:
@@ -198,6 +198,16 @@ def last_marked(
 def as_instant(moment: datetime) -> str:
     """An instant as FHIR's search has it: UTC with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _versioned(resource: Resource) -> bool:
+    meta = resource.get("meta")
+    return isinstance(meta, dict) and bool(meta.get("versionId") or parsed_instant(meta.get("lastUpdated")))
+
+
+def _digest(resource: Resource) -> str:
+    """What tells versions apart where the EHR does not."""
+    return hashlib.sha256(jsonio.canonical_bytes(resource)).hexdigest()[:16]
 
 
 def _instant(value: Any, clinic: ClinicFacts) -> datetime | None:

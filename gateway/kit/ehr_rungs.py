@@ -16,7 +16,7 @@ from gateway.canonical.models import EncounterRef, Resource
 from gateway.kit.ehr_element import parsed_instant
 from gateway.kit.ehr_feed_settings import Feed
 from gateway.kit.ehr_references import local_reference, references_at
-from gateway.kit.ehr_rung import MAX_POLL_PAGES, PAGE_SIZE, Rung, Seen, Verdict, Window, as_instant, last_marked
+from gateway.kit.ehr_rung import MAX_POLL_PAGES, PAGE_SIZE, Rung, Seen, Site, Verdict, Window, as_instant, last_marked
 
 CHILDREN: Mapping[str, str] = {
     "Condition": "encounter",
@@ -43,13 +43,10 @@ class LastUpdatedRung(Rung):
         self._refused_children: set[str] = set()
 
     async def tried(self) -> Verdict:
-        """A search in the far future must find nothing, and one over the look-back time something."""
-        now, params = self.site.context.now(), {**self.site.encounter_search, **self.site.settings.followed}
-        if await self.site.any_encounter(**{**params, "_lastUpdated": f"ge{as_instant(now + _FAR)}"}):
-            return Verdict.IGNORED
-        back = now - timedelta(days=self.site.settings.feed_lookback_days)
-        found = await self.site.any_encounter(_lastUpdated=f"ge{as_instant(back)}")
-        return Verdict.FOUND if found else Verdict.EMPTY
+        """By instants: of the far future, and of the look-back time."""
+        now = self.site.context.now()
+        back = as_instant(now - timedelta(days=self.site.settings.feed_lookback_days))
+        return await tried_search(self.site, "_lastUpdated", f"ge{as_instant(now + _FAR)}", f"ge{back}")
 
     async def changed(self, window: Window) -> AsyncIterator[tuple[EncounterRef, datetime]]:
         """What has changed, and encounters whose charges or diagnoses have changed after them."""
@@ -112,12 +109,10 @@ class DateRung(Rung):
     kind: ClassVar[Feed] = Feed.DATE
 
     async def tried(self) -> Verdict:
-        """A search in the far future must find nothing, and one over the look-back time something."""
-        today, followed = self.site.context.now().date(), self.site.settings.followed
-        if await self.site.any_encounter(date=f"ge{today + _FAR}", **followed):
-            return Verdict.IGNORED
+        """By days: of the far future, and of the look-back time."""
+        today = self.site.context.now().date()
         back = today - timedelta(days=self.site.settings.feed_lookback_days)
-        return Verdict.FOUND if await self.site.any_encounter(date=f"ge{back}") else Verdict.EMPTY
+        return await tried_search(self.site, "date", f"ge{today + _FAR}", f"ge{back}")
 
     async def changed(self, window: Window) -> AsyncIterator[tuple[EncounterRef, datetime]]:
         """The look-back days are listed anew each time; what is known already costs no job."""
@@ -218,6 +213,21 @@ class AppointmentsRung(Rung):
             local_reference(r, self.site.client.base_url) for a in kept for r in references_at(a, "participant.actor")
         )
         return {r.removeprefix("Patient/") for r in named if r is not None and r.startswith("Patient/")}
+
+
+async def tried_search(site: Site, parameter: str, future: str, past: str) -> Verdict:
+    """Nothing may lie in the future: then the parameter is heeded. In the past there should be something.
+
+    An encounter that is not signed off yet proves the search as well.
+    """
+    if await site.any_encounter(**{parameter: future}):
+        return Verdict.IGNORED
+    as_used = (
+        {**site.encounter_search, **site.settings.followed} if parameter == "_lastUpdated" else site.settings.followed
+    )
+    if await site.any_encounter(**{**as_used, parameter: past}) or await site.any_encounter(**{parameter: past}):
+        return Verdict.FOUND
+    return Verdict.EMPTY
 
 
 def note_children(page: Iterable[Resource], base_url: str, later: dict[str, datetime]) -> None:
