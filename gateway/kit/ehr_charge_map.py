@@ -26,6 +26,10 @@ from gateway.kit.ehr_source import Known, Source
 
 MOST_POINTERS = 4
 _CODE, _URI = re.compile(r"[A-Za-z0-9][\w.:-]{0,31}"), re.compile(r"[a-z]+:[\w./:-]{1,120}")
+_NOTHING = "no charges: the charge map makes no line of what the EHR holds of this visit"
+_NOTHING_FIX = (
+    "If it is to be billed, add what was done in the EHR, or a rule that takes it to charge_map in gateway.yaml."
+)
 _NO_LENGTH = " The EHR does not tell how long the visit was (Encounter.period.end)."
 _OWN_ROWS: Mapping[Kind, tuple[Reading, ...]] = {Kind.PROCEDURE: PROCEDURE_ROWS, Kind.CHARGE_ITEM: CHARGE_ITEM_ROWS}
 
@@ -33,7 +37,8 @@ _OWN_ROWS: Mapping[Kind, tuple[Reading, ...]] = {Kind.PROCEDURE: PROCEDURE_ROWS,
 def mapped_lines(source: Source, patient: Known, diagnosis_codes: tuple[str, ...]) -> list[ChargeLine] | None:
     """The lines in the order of the rules, then those of things with a code of their own; None without a charge map.
 
-    Raises `MappingError` for everything that is left over, and for two rules that make the same code.
+    Raises `MappingError` for everything that is left over, for two rules that make the same code, and for a visit of
+    which nothing is billed: what the map ignores is not billed in another way.
     """
     if not source.clinic.charge_map.rules:
         return None
@@ -49,7 +54,9 @@ def mapped_lines(source: Source, patient: Known, diagnosis_codes: tuple[str, ...
         raise MappingError.of(problems)
     lines = [*_by_rules(source, matched, found, seen, diagnosis_codes), *_by_themselves(source, own)]
     _refuse_doubles(lines)
-    return lines or None
+    if not lines:
+        raise MappingError("Encounter", _NOTHING, _NOTHING_FIX)
+    return lines
 
 
 def decides_charge_items(source: Source, billable: Sequence[Known]) -> bool:

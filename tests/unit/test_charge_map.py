@@ -32,6 +32,7 @@ from gateway.kit.ehr_source import Dialect
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "https://ehr.example.test/fhir"
+NOTHING = "No charges: the charge map makes no line of what the EHR holds of this visit."
 RULES = """
 rules:
   - when: {encounter_type: [ov-est], minutes: "20-29"}
@@ -285,8 +286,12 @@ def test_a_rule_and_a_procedure_that_make_the_same_code_are_both_named(facts: Cl
 
 def test_nothing_to_bill_is_told(facts: ClinicFacts) -> None:
     text = "rules: [{when: {encounter_class: [VR]}, lines: [{code: G2012}]}]"
-    ((element, _),) = held(a_record(), with_map(facts, text))
-    assert element == "ChargeItem"
+    assert held(a_record(), with_map(facts, text)) == [("Encounter", NOTHING)]
+
+
+def test_what_is_ignored_is_not_billed_as_a_procedure_instead(facts: ClinicFacts) -> None:
+    text = 'rules: [{when: {encounter_class: [VR]}, lines: [{code: G2012}]}]\nignore: ["36415"]'
+    assert held(a_record(procedure("x", codes.CPT, "36415")), with_map(facts, text)) == [("Encounter", NOTHING)]
 
 
 def test_a_record_of_another_patient_is_not_billed(facts: ClinicFacts) -> None:
@@ -351,12 +356,12 @@ def test_a_rule_makes_its_line_only_when_its_condition_holds(
 ) -> None:
     told = with_map(facts, f"rules: [{{when: {{{when}}}, lines: [{{code: G0101}}]}}]")
     assert [line.code for line in lines(yes, told)] == ["G0101"]
-    assert "ChargeItem" in [element for element, _ in held(no, told)]
+    assert ("Encounter", NOTHING) in held(no, told)
 
 
 def test_the_specialty_comes_from_the_ehr_or_from_the_configuration(facts: ClinicFacts) -> None:
     told = with_map(facts, "rules: [{when: {specialty: [207N00000X]}, lines: [{code: G0101}]}]")
-    assert held(a_record(), told)[0][0] == "ChargeItem"
+    assert held(a_record(), told) == [("Encounter", NOTHING)]
     known = replace(told, providers={"1679576722": KnownProvider(taxonomy="207N00000X")})
     assert [line.code for line in lines(a_record(), known)] == ["G0101"]
     role = {
