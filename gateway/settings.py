@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from gateway.canonical.clinic import BillingProvider, ClinicFacts
 from gateway.canonical.codes import npi_is_valid
 from gateway.canonical.errors import ConfigurationError
+from gateway.kit.smart_key import is_safe_url
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -112,6 +113,14 @@ class ServerSettings(_Strict):
         default="", description="How EHRs reach this gateway, e.g. https://gateway.clinic.example; for subscriptions."
     )
     max_body_bytes: int = Field(default=5_000_000, gt=0, description="Largest webhook body that is read.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _private_on_the_way(cls, value: str) -> str:
+        """Notifications carry a secret, and may carry a whole encounter."""
+        if value and not is_safe_url(value):
+            raise ValueError("must be an https URL (http is for this machine only)")
+        return value.rstrip("/")
 
 
 class WorkerSettings(_Strict):

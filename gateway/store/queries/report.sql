@@ -47,3 +47,30 @@ select connection, state, count(*)::integer as messages, sum(unmatched)::integer
 from inbound_message
 where clinic_id = $1 and (state = 'unreadable' or unmatched > 0)
 group by connection, state order by connection, state;
+
+-- name: unsubscribed
+-- Connections whose EHR is still to be asked for notifications.
+select j.ordering_key from job j
+where j.clinic_id = $1 and j.kind = 'subscribe'
+  and not exists (
+      select 1 from ehr_subscription s
+      where s.clinic_id = $1 and 'subscribe:' || s.connection = j.ordering_key and s.asked_at is not null);
+
+-- name: push
+-- Each subscription. `missing`: how many numbered events have not come; `silent`: heartbeats that were promised do not.
+select connection, id, topic, status, counts, last_number,
+       (select coalesce(sum(upper(gap) - lower(gap)), 0)::integer from unnest(missing) as gap) as missing,
+       extract(epoch from clock_timestamp() - gap_since)::float8 as gap_seconds,
+       extract(epoch from clock_timestamp() - heard_at)::float8 as heard_seconds,
+       heartbeat_seconds, doubted, ends_at, endpoint <> '' as own
+from ehr_subscription where clinic_id = $1 order by connection, created_at, id;
+
+-- name: polls
+select coalesce(f.connection, substr(j.ordering_key, 6)) as connection,
+       case when f.position is not null then extract(epoch from clock_timestamp() - f.updated_at)::float8 end as cursor_seconds,
+       extract(epoch from clock_timestamp() - f.polled_at)::float8 as polled_seconds,
+       extract(epoch from clock_timestamp() - f.heard_at)::float8 as heard_seconds,
+       extract(epoch from j.run_at - clock_timestamp())::float8 as next_seconds, j.last_error
+from (select * from feed_cursor where clinic_id = $1) f
+full join (select * from job where clinic_id = $1 and kind = 'poll') j on j.ordering_key = 'poll:' || f.connection
+order by 1;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import fhirkit
@@ -182,7 +183,7 @@ class TestSubscribe:
             subscription=style,
             subscription_topic=topic,
         )
-        asked = subscription_for(chosen, "https://gw.example.test/hook")
+        asked = subscription_for(chosen, "https://gw.example.test/hook", datetime.now(UTC))
         assert [i.path for i in fhirkit.validate(jsonio.dumps(asked)) if i.severity == "error"] == []
         assert asked["criteria"] == (topic or "Encounter?status=finished,entered-in-error")
         assert asked["channel"]["header"] == ["Authorization: Bearer s3cr3t"]
