@@ -56,6 +56,7 @@ class Step(StrEnum):
     SUBSCRIPTION_CHECKED = "subscription-checked"
     EVENTS_RECOVERED = "events-recovered"
     UNSUBSCRIBED = "unsubscribed"
+    EHR_TOLD = "ehr-told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ _SHAPES: dict[Step, _Shape] = {
     Step.SUBSCRIPTION_CHECKED: _Shape(_REST, (_INTERACTION, "read"), "R"),
     Step.EVENTS_RECOVERED: _Shape(_REST, (_INTERACTION, "operation"), "E"),
     Step.UNSUBSCRIBED: _Shape(_REST, (_INTERACTION, "update"), "U"),
+    Step.EHR_TOLD: _Shape(_REST, (_INTERACTION, "update"), "U"),
     Step.SUBMISSION_LOOKED_UP: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
 }
 _DEFAULT = _Shape(_APPLICATION, (_LIFECYCLE, "transform"), "E")

@@ -31,6 +31,7 @@ from gateway.ports.records import (
     NormalizedEncounter,
     SubmissionRow,
     SubscriptionRow,
+    Untold,
 )
 
 NOW = timedelta(0)
@@ -141,6 +142,9 @@ class UnitOfWork(Protocol):
     async def ask_later(self, row: SubmissionRow, delay: timedelta) -> None:
         """When to ask the vendor about a submission next."""
 
+    async def set_told(self, submission_id: str, state: SubmissionState) -> None:
+        """The EHR knows this state of a claim."""
+
     async def recheck(self, encounter_id: str, trace: str) -> None:
         """Fetch and judge an encounter anew, after what waits for it already."""
 
@@ -216,6 +220,9 @@ class Store(Protocol):
 
     async def subscribe_anew(self, clinic_id: str, job: NewJob) -> None:
         """Have a connection subscribe now, whatever is known of its subscriptions."""
+
+    async def submissions_to_tell(self, clinic_id: str, connection: str, most: int) -> list[Untold]:
+        """States of claims that an EHR connection has not been told of, the longest waiting first."""
 
     async def connection_stopped(self, clinic_id: str, connection: str) -> str | None:
         """Why a connection is stopped, or None."""

@@ -13,8 +13,8 @@ import asyncpg
 from gateway.canonical.errors import StoreError
 from gateway.canonical.findings import Finding
 from gateway.canonical.jsonio import dumps, loads
-from gateway.canonical.models import ClaimBundle, Resource
-from gateway.ports.records import BatchRow, EncounterRow, EncounterState, NewJob, SubmissionRow, SubscriptionRow
+from gateway.canonical.models import ClaimBundle, Resource, SubmissionState
+from gateway.ports.records import BatchRow, EncounterRow, EncounterState, NewJob, SubmissionRow, SubscriptionRow, Untold
 from gateway.store.batches import PostgresUnitOfWork, batch_row, submission_row
 from gateway.store.feeds import subscription_row
 from gateway.store.queries import queries
@@ -170,6 +170,10 @@ class PostgresStore:
         await self.ensure_job(clinic_id, job)
         await self.run_soon(clinic_id, job.ordering_key)
 
+    async def submissions_to_tell(self, clinic_id: str, connection: str, most: int) -> list[Untold]:
+        """States of claims that an EHR connection has not been told of."""
+        return [_untold(row) for row in await self._rows(_SUBMISSIONS["to_tell"], clinic_id, connection, most)]
+
     async def connection_stopped(self, clinic_id: str, connection: str) -> str | None:
         """Why a connection is stopped, or None."""
         return _text(await self._value(_ENCOUNTERS["connection_stopped"], clinic_id, connection))
@@ -226,6 +230,22 @@ class PostgresStore:
 
 async def _as_it_is(connection: asyncpg.Connection) -> None:
     """Nothing to undo between uses: pooled sessions set no state, and an open transaction is rolled back anyway."""
+
+
+def _untold(row: dict[str, Any]) -> Untold:
+    return Untold(
+        submission_id=row["id"],
+        encounter_id=row["encounter_id"],
+        ehr_encounter_id=row["ehr_encounter_id"],
+        claim_id=row["claim_id"],
+        billing_connection=row["connection"],
+        state=SubmissionState(row["state"]),
+        account_number=row["account_number"],
+        patient=row["patient"],
+        reason=row["reason"],
+        reference=row["evidence"],
+        since=row["updated_at"],
+    )
 
 
 def _text(value: Any) -> str | None:
