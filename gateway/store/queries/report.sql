@@ -56,16 +56,8 @@ where j.clinic_id = $1 and j.kind = 'subscribe'
       select 1 from ehr_subscription s
       where s.clinic_id = $1 and 'subscribe:' || s.connection = j.ordering_key and s.asked_at is not null);
 
--- name: push
--- Each subscription. `missing`: how many numbered events have not come; `silent`: heartbeats that were promised do not.
-select connection, id, topic, status, counts, last_number,
-       (select coalesce(sum(upper(gap) - lower(gap)), 0)::integer from unnest(missing) as gap) as missing,
-       extract(epoch from clock_timestamp() - gap_since)::float8 as gap_seconds,
-       extract(epoch from clock_timestamp() - heard_at)::float8 as heard_seconds,
-       heartbeat_seconds, doubted, ends_at, endpoint <> '' as own
-from ehr_subscription where clinic_id = $1 order by connection, created_at, id;
-
 -- name: polls
+-- Each feed: the age of its cursor, its last poll and its next one, and when anything was pushed last.
 select coalesce(f.connection, substr(j.ordering_key, 6)) as connection,
        case when f.position is not null then extract(epoch from clock_timestamp() - f.updated_at)::float8 end as cursor_seconds,
        extract(epoch from clock_timestamp() - f.polled_at)::float8 as polled_seconds,
