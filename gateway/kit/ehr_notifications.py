@@ -203,7 +203,7 @@ def _parse_status(status: _Status, encounters: Mapping[str | None, Element]) -> 
         if event.focus is None:
             poll = True  # content level "empty": it only says that something changed
             continue
-        ref = _focus_ref(event.focus, f"{status.subscription}#{event.number}{event.at}", encounters)
+        ref = _focus_ref(event.focus, f"{status.subscription}#{event.number}{event.at and f'/{event.at}'}", encounters)
         refs += [ref] if ref else []
     return Notification(_unique(refs), poll, status.notice())
 

@@ -12,7 +12,8 @@ class Disturbance:
 
     `drop`: so many of the next event deliveries are lost, and the server believes that they arrived. `swap`: so many of
     the next ones arrive after the one that follows. `silent`: no heartbeats. `kept_events`: how many of the last events
-    $events still gives; None: all. `operations`: whether $status and $events are offered at all.
+    $events still gives; None: all. `operations`: whether $status and $events are offered at all. `heartbeats`: whether
+    a Subscription may ask for them.
     """
 
     drop: int = 0
@@ -20,6 +21,7 @@ class Disturbance:
     silent: bool = False
     kept_events: int | None = None
     operations: bool = True
+    heartbeats: bool = True
 
     def change(self, body: dict[str, Any]) -> None:
         """Take over what the body names; raises `ValueError` for a member that is not known."""

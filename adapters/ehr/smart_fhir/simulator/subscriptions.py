@@ -143,6 +143,8 @@ class Subscriptions:
     def _save(self, subscription_id: str, resource: Resource) -> Stored:
         """Store a submitted Subscription; only "off" is taken over, else the server starts anew (V9, V15, V16)."""
         channel = read_channel(resource, base=self.base, topics=self.topics)
+        if channel.heartbeat_seconds and not self.disturbance.heartbeats:
+            raise refuse(400, "not-supported", "heartbeats are not supported")
         previous = self._live.get(subscription_id)
         if previous is not None:
             previous.stop()
