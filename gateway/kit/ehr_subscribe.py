@@ -6,11 +6,13 @@ Source: shared standards subscriptions sections 1, 2, 3 and 5.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gateway.canonical import jsonio
 from gateway.canonical.errors import (
     ErrorCode,
     MappingError,
@@ -24,6 +26,7 @@ from gateway.kit.ehr_client import FHIR_JSON, FhirClient
 from gateway.kit.ehr_element import parsed_instant
 from gateway.kit.ehr_notifications import parse_events
 from gateway.kit.ehr_settings import SmartSettings, SubscriptionStyle, WebhookSignature
+from gateway.ports.context import AdapterContext
 
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition"
 MEDPLUM_SECRET = "https://www.medplum.com/fhir/StructureDefinition/subscription-secret"  # noqa: S105 - a URL
@@ -73,8 +76,8 @@ def _make_topic_based(subscription: Resource, settings: SmartSettings) -> None:
 class FhirSubscriptions:
     """The subscriptions of one connection at one FHIR R4 server."""
 
-    def __init__(self, client: FhirClient, settings: SmartSettings, now: Callable[[], datetime]) -> None:
-        self.client, self.settings, self.now = client, settings, now
+    def __init__(self, client: FhirClient, settings: SmartSettings, context: AdapterContext) -> None:
+        self.client, self.settings, self.now, self.shared = client, settings, context.now, context.shared
         self._counts = settings.subscription is SubscriptionStyle.BACKPORT
 
     async def subscribe(self, endpoint: str) -> Subscribed:
@@ -85,13 +88,12 @@ class FhirSubscriptions:
             raise UnsupportedOperation(self.client.vendor, "subscribe", text)
         wanted = subscription_for(settings, endpoint, self.now())
         equal = [s for s in await self._existing(endpoint) if _is_equal(s, wanted)]
-        live = next((s for s in equal if s.get("status") in LIVE and _has_secret(s, wanted)), None)
-        if live is not None:
-            return await self._counted(self._told(live))
+        for held in equal:
+            if held.get("status") in LIVE and await self._is_as_wanted(held["id"], wanted):
+                return await self._counted(self._told(held))
         if equal:
-            return await self._counted(
-                self._told(await self._write(self.client.update, {**wanted, "id": equal[0]["id"]}))
-            )
+            revived = {**wanted, "id": equal[0]["id"]}
+            return await self._counted(self._told(await self._write(self.client.update, revived)))
         return replace(self._told(await self._write(self.client.create, wanted)), total=0 if self._counts else None)
 
     async def renew(self, subscription: str, endpoint: str) -> Subscribed:
@@ -150,19 +152,25 @@ class FhirSubscriptions:
         except MappingError as problem:
             raise UnexpectedResponse(self.client.vendor, path.rpartition("/")[2], str(problem)) from None
 
-    async def _write(self, write: Callable[[Resource], Any], wanted: Resource) -> Resource:
+    async def _write(self, write: Callable[[Resource], Awaitable[Resource]], wanted: Resource) -> Resource:
         """Some servers refuse a Subscription that asks for heartbeats: they are asked without."""
         try:
-            return await self._answered(write, wanted)
+            stored = await self._answered(write, wanted)
         except UnexpectedResponse as problem:
             if problem.vendor_code not in ("400", "422") or "extension" not in wanted["channel"]:
                 raise
-        plain = copy.deepcopy(wanted)
-        del plain["channel"]["extension"]
-        return await self._answered(write, plain)
+            plain = copy.deepcopy(wanted)
+            del plain["channel"]["extension"]
+            stored = await self._answered(write, plain)
+        await self.shared.put(_wanted_key(stored["id"]), _fingerprint(wanted))
+        return stored
 
-    async def _answered(self, write: Callable[[Resource], Any], wanted: Resource) -> Resource:
-        stored: Resource = await write(wanted)
+    async def _is_as_wanted(self, subscription: str, wanted: Resource) -> bool:
+        """Whether it was made like this, with this secret: many servers do not show the headers that they send."""
+        return await self.shared.get(_wanted_key(subscription)) == _fingerprint(wanted)
+
+    async def _answered(self, write: Callable[[Resource], Awaitable[Resource]], wanted: Resource) -> Resource:
+        stored = await write(wanted)
         if not isinstance(stored.get("id"), str) or not stored["id"]:
             raise UnexpectedResponse(self.client.vendor, "subscribe", "the EHR's answer names no subscription")
         return stored
@@ -205,10 +213,14 @@ def _is_equal(held: Resource, wanted: Resource) -> bool:
     channel = held.get("channel")
     endpoint = channel.get("endpoint") if isinstance(channel, dict) else None
     same_hook = endpoint == wanted["channel"]["endpoint"] and held.get("criteria") == wanted["criteria"]
-    return same_hook and held.get("_criteria") == wanted.get("_criteria") and isinstance(held.get("id"), str)
+    return same_hook and isinstance(held.get("id"), str)
 
 
-def _has_secret(held: Resource, wanted: Resource) -> bool:
-    """Whether it carries the present secret, as far as the server shows that: many do not show headers."""
-    shown = held["channel"].get("header")
-    return shown in (None, []) or shown == wanted["channel"].get("header")
+def _wanted_key(subscription: str) -> str:
+    return f"subscription:{subscription}"
+
+
+def _fingerprint(wanted: Resource) -> bytes:
+    """Of what was asked for, without what differs each time."""
+    lasting = {name: value for name, value in wanted.items() if name not in ("id", "end")}
+    return hashlib.sha256(jsonio.canonical_bytes(lasting)).hexdigest().encode()

@@ -76,8 +76,6 @@ class TestFetch:
             assert {reference_of(r) for r in (await ehr.fetch_encounter(REF)).resources} == {
                 reference_of(r) for r in record.resources
             }
-            with pytest.raises(UnsupportedOperation):
-                [ref async for ref in anchored.changed_encounters(None)]
         finally:
             await anchored.aclose()
 
@@ -195,6 +193,32 @@ class TestSubscribe:
         assert [s.id for s in await ehr.subscribe(f"{simulator.client.base_url}hook")] == [first.id]
         assert [s.id for s in await ehr.subscribe(f"{simulator.client.base_url}other-hook")] != [first.id]
 
+    async def test_a_changed_secret_is_handed_to_the_ehr_under_the_same_id(
+        self, ehr: Any, settings: Any, context: Any, simulator: Simulator
+    ) -> None:
+        hook = f"{simulator.client.base_url}hook"
+        (first,) = await ehr.subscribe(hook)
+        changed = await opened(settings, context, webhook_secret="another")
+        try:
+            before = simulator.ledger()["calls"].get("PUT Subscription", 0)
+            for _ in range(2):
+                assert [s.id for s in await changed.subscribe(hook)] == [first.id]
+            assert simulator.ledger()["calls"]["PUT Subscription"] == before + 1
+        finally:
+            await changed.aclose()
+
+    async def test_what_is_switched_off_at_the_ehr_stays_so(self, ehr: Any, simulator: Simulator) -> None:
+        (made,) = await ehr.subscribe(f"{simulator.client.base_url}hook")
+        await ehr.unsubscribe(made.id)
+        await ehr.unsubscribe("unheard-of")
+        assert (await ehr.subscription_status(made.id)).status == "off"
+        assert (await ehr.subscription_status("unheard-of")).status == "off"
+
+    async def test_an_ehr_without_the_operation_gives_no_missed_events(self, ehr: Any, simulator: Simulator) -> None:
+        simulator.client.post("/_sim/subscriptions", json={"operations": False}).raise_for_status()
+        with pytest.raises(UnsupportedOperation):
+            await ehr.missed_events("s1", 1, 2)
+
     async def test_switched_off(self, settings: Any, context: Any) -> None:
         silent = await opened(settings, context, subscription="none")
         try:
@@ -212,8 +236,11 @@ class TestProbe:
             "discovery",
             "access token",
             "scopes",
-            "Encounter search",
             "subscriptions",
+            "feed last_updated (Encounter?_lastUpdated)",
+            "feed date (Encounter?date)",
+            "feed bulk ($export)",
+            "feed appointments (Appointment, then Encounter?patient)",
         ]
 
     async def test_a_wrong_client_is_told_what_to_do(self, settings: Any, context: Any) -> None:
