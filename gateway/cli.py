@@ -107,7 +107,7 @@ def status(
     encounters: Annotated[bool, typer.Option("--encounters", help="Each encounter with its submissions too.")] = False,
     json: JsonOutput = False,
 ) -> None:
-    """Encounters by state, the queue, open batches, odd messages, dead letters and stopped connections."""
+    """Encounters by state, the queue, open batches, odd messages, dead letters, stopped connections, and the feeds."""
     from gateway.operations import show_status  # noqa: PLC0415
 
     asyncio.run(show_status(_loaded(config), json, encounters=encounters))

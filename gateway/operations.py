@@ -14,6 +14,7 @@ from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.errors import ConfigurationError
 from gateway.dry_connection import dry_connection
 from gateway.feature_matrix import fact_sheets, matrix
+from gateway.feed_status import feed_status
 from gateway.mapping_document import mapping_document
 from gateway.mapping_print import FORMATS
 from gateway.pipeline.receive import new_trace
@@ -102,7 +103,10 @@ async def show_status(loaded: LoadedSettings, as_json: bool, *, encounters: bool
     names = (*_STATUS, "encounters") if encounters else _STATUS
     async with open_gateway(loaded) as gateway:
         status = {
-            clinic: {name: await gateway.store.report(name, clinic) for name in names}
+            clinic: {
+                **{name: await gateway.store.report(name, clinic) for name in names},
+                **await feed_status(gateway, clinic),
+            }
             for clinic in loaded.gateway.clinics
         }
     if as_json:
@@ -117,8 +121,14 @@ async def show_status(loaded: LoadedSettings, as_json: bool, *, encounters: bool
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(*(name.replace("_", " ") for name in rows[0]), title=title, title_justify="left")
     for row in rows:
-        table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*map(_cell, row.values()))
     return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return "-" if value is None else str(value)
 
 
 async def show_holds(loaded: LoadedSettings, as_json: bool) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
 from gateway.canonical.errors import ConfigurationError
 from gateway.clinic_settings import ClinicSettings
+from gateway.kit.smart_key import is_safe_url
 from gateway.settings_base import Strict
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -30,6 +31,14 @@ class ServerSettings(Strict):
         default="", description="How EHRs reach this gateway, e.g. https://gateway.clinic.example; for subscriptions."
     )
     max_body_bytes: int = Field(default=5_000_000, gt=0, description="Largest webhook body that is read.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _private_on_the_way(cls, value: str) -> str:
+        """Notifications carry a secret, and may carry a whole encounter."""
+        if value and not is_safe_url(value):
+            raise ValueError("must be an https URL (http is for this machine only)")
+        return value.rstrip("/")
 
 
 class WorkerSettings(Strict):

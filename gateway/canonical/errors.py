@@ -9,7 +9,7 @@ GatewayError
 |  |- VendorUnavailable                                   surely not accepted: back off with jitter
 |  |- OutcomeUnknown                                      maybe accepted: only after find_submission
 |  |- DuplicateClaim, ClaimRejected, UnexpectedResponse, UnsupportedOperation
-|- NotificationError (NotificationRejected 401, NotificationMalformed 400)
+|- NotificationError (NotificationRejected 401, NotificationMalformed 400, NotificationUnknown 404)
 |- UnknownConnection 404
 |- StoreError (FencingLost, BatchSettled)
 ConfigurationError   not a GatewayError: stops the start
@@ -231,6 +231,10 @@ class NotificationRejected(NotificationError):
 
 class NotificationMalformed(NotificationError):
     """The body cannot be understood: HTTP 400."""
+
+
+class NotificationUnknown(NotificationError):
+    """It speaks for a subscription that is not the gateway's: HTTP 404, so that the EHR ends it."""
 
 
 class UnknownConnection(GatewayError):

@@ -15,10 +15,11 @@ from gateway.pipeline.check import check
 from gateway.pipeline.context import DONE, Next, Pipeline
 from gateway.pipeline.holding import hold_job
 from gateway.pipeline.normalize import normalize
-from gateway.pipeline.poll import poll, subscribe
+from gateway.pipeline.poll import poll
 from gateway.pipeline.reconcile import reconcile
 from gateway.pipeline.route import route
 from gateway.pipeline.submit import submit
+from gateway.pipeline.subscriptions import subscribe
 from gateway.pipeline.transmit import transmit
 from gateway.pipeline.write_back import write_back
 from gateway.ports.records import Hold, Job, JobKind

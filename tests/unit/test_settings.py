@@ -75,6 +75,10 @@ def test_secrets_come_from_files_too(tmp_path: Path) -> None:
         (("env:EHR_SECRET", "env:NOT_SET"), "settings.secret: environment variable NOT_SET is not set."),
         (("env:EHR_SECRET", "file:none.txt"), "settings.secret: the file cannot be read"),
         (("    ehr:", "   ehr:"), "is not YAML here."),
+        (
+            ("clinics:", "server: {public_url: 'http://gw.example.test'}\nclinics:"),
+            "gateway.yaml:1 server.public_url: must be an https URL",
+        ),
     ],
 )
 def test_each_mistake_is_named(tmp_path: Path, change: tuple[str, str], expected: str) -> None:

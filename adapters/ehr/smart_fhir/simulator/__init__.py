@@ -166,6 +166,7 @@ class SmartFhirSimulator(SimulatorApp):
             "amend": lambda body: self.signoff.amend(body["encounter_id"]),
             "withdraw": lambda body: self.signoff.withdraw(body["encounter_id"]),
             "duplicate": lambda body: self.signoff.duplicate(body["encounter_id"]),
+            "subscriptions": self.subscriptions.disturb,
             "expire_tokens": lambda body: {"expired": self.tokens.expire_all()},
             "data": lambda body: {"added": self._admit(body["resources"])},
             "refuse": self._refuse,
