@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -77,6 +78,10 @@ class ClinicSettings(_Strict):
     payer_ids: dict[str, str] = Field(
         default_factory=dict, description="The billing payer id per payer name or identifier at the EHR."
     )
+    go_live: date | None = Field(
+        default=None,
+        description="First date of service that is billed here; earlier ones are held, as they were billed elsewhere.",
+    )
     ehr: dict[str, ConnectionSettings] = Field(min_length=1, description="EHR connections by name.")
     billing: dict[str, BillingConnectionSettings] = Field(min_length=1, description="Billing connections by name.")
     default_billing: str = Field(default="", description="Which billing connection claims go to; needed for several.")
@@ -100,6 +105,7 @@ class ClinicSettings(_Strict):
             place_of_service=self.place_of_service,
             fee_schedule=dict(self.fee_schedule),
             payer_ids=dict(self.payer_ids),
+            go_live=self.go_live,
         )
 
 

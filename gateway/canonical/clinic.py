@@ -25,7 +25,8 @@ class ClinicFacts:
     """What the clinic's configuration supplies because EHRs lack it.
 
     `fee_schedule` gives the unit price in USD per CPT/HCPCS code; `payer_ids` the billing payer id per payer name
-    or EHR payer identifier; `place_of_service` the default POS code.
+    or EHR payer identifier; `place_of_service` the default POS code;
+    `go_live` the first date of service that is billed here, not by hand or by another system.
     """
 
     clinic_id: str
@@ -35,6 +36,7 @@ class ClinicFacts:
     place_of_service: str = "11"
     fee_schedule: dict[str, Decimal] = field(default_factory=dict)
     payer_ids: dict[str, str] = field(default_factory=dict)
+    go_live: date | None = None
 
     def local_date(self, instant: datetime) -> date:
         """The calendar date of an instant at the clinic: the date of service must not shift at midnight UTC."""
