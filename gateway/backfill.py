@@ -97,7 +97,7 @@ def _shown(connection: str) -> Iterator[Callable[[pipeline_backfill.Progress], N
         TimeElapsedColumn(),
     )
     began = time.monotonic()
-    with Progress(*columns, console=_PROGRESS, transient=not _PROGRESS.is_terminal) as bar:
+    with Progress(*columns, console=_PROGRESS) as bar:
         task = bar.add_task(connection, total=None, counts="")
 
         def show(progress: pipeline_backfill.Progress) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -36,7 +37,9 @@ def visits() -> list[dict[str, Any]]:
             "status": "finished",
             "class": {"code": "AMB"},
             "subject": {"reference": "Patient/p"},
-            "period": {"start": (now - timedelta(days=n % DAYS, hours=1)).isoformat(timespec="seconds")},
+            "period": dict.fromkeys(
+                ("start", "end"), (now - timedelta(days=n % DAYS, hours=1)).isoformat(timespec="seconds")
+            ),
         }
         for n in range(VISITS)
     ]
@@ -54,10 +57,19 @@ def ehr() -> Iterator[tuple[Simulator, Any]]:
 
 
 @pytest.fixture
-def command(ehr: Any, database: dict[str, Any], tmp_path: Path) -> Any:
+def socket_directory(database: dict[str, Any]) -> Iterator[str]:
+    """A short path to the server's socket that another process can use as well."""
+    with tempfile.TemporaryDirectory(prefix="gw") as directory:
+        link = Path(directory) / "pg"
+        link.symlink_to(Path(database["host"]).resolve())
+        yield str(link)
+
+
+@pytest.fixture
+def command(ehr: Any, database: dict[str, Any], socket_directory: str, tmp_path: Path) -> Any:
     """Starts `gateway backfill` with further options, over a clinic with one EHR connection."""
     _, link = ehr
-    at = f"host={quote(str(database['host']), safe='')}&port={database['port']}"
+    at = f"host={quote(socket_directory, safe='')}&port={database['port']}"
     clinic = {
         "name": "Lakeside Dermatology",
         "timezone": "America/New_York",
