@@ -24,6 +24,7 @@ from gateway.canonical.subscription import Subscribed
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.ehr_adapter import EhrBase
 from gateway.kit.ehr_bulk import BulkExporter
+from gateway.kit.ehr_charge_searches import followed_for, searches_for
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.ehr_feed import EncounterFeed
 from gateway.kit.ehr_fetch import BY_ENCOUNTER, BY_PATIENT, EncounterFetcher, Search
@@ -54,7 +55,7 @@ class SmartFhirEhr(EhrBase):
     vendor: ClassVar[str] = "smart_fhir"
     resource_maps: ClassVar[Mapping[str, ResourceMap]] = US_CORE
     code_system_aliases: ClassVar[Mapping[str, str]] = {}
-    charge_sources: ClassVar[tuple[str, ...]] = ("claim", "charge_item", "procedure")
+    charge_sources: ClassVar[tuple[str, ...]] = ("claim", "charge_item", "charge_map", "procedure")
     modifier_extensions: ClassVar[frozenset[str]] = frozenset()
     encounter_search: ClassVar[Mapping[str, Any]] = {"_sort": "_lastUpdated", "_count": 100}
     searches_by_encounter: ClassVar[tuple[Search, ...]] = BY_ENCOUNTER
@@ -85,8 +86,9 @@ class SmartFhirEhr(EhrBase):
             self.client,
             includes=settings.includes,
             patient_anchored=settings.patient_anchored,
-            by_encounter=self.searches_by_encounter,
+            by_encounter=(*self.searches_by_encounter, *searches_for(context.clinic.charge_map)),
             by_patient=self.searches_by_patient,
+            followed_types=followed_for(context.clinic.charge_map),
         )
         self.dialect = Dialect(
             code_system_aliases=self.code_system_aliases,

@@ -3,6 +3,7 @@
 from adapters.ehr.smart_fhir import mapping
 from adapters.ehr.smart_fhir.adapter import GenericSmartFhir
 from adapters.ehr.smart_fhir.settings import SmartFhirSettings
+from gateway.canonical.clinic import ClinicFact
 from gateway.ports.ehr import EhrAdapterInfo, EhrCapability
 
 ADAPTER = EhrAdapterInfo(
@@ -14,4 +15,15 @@ ADAPTER = EhrAdapterInfo(
     open=GenericSmartFhir,
     simulator="adapters.ehr.smart_fhir.simulator",
     rows=mapping.TABLES,
+    may_lack=frozenset(
+        {
+            ClinicFact.CHARGES,
+            ClinicFact.PRICES,
+            ClinicFact.PAYER_ID,
+            ClinicFact.PLACE_OF_SERVICE,
+            ClinicFact.FACILITY_NPI,
+            ClinicFact.FACILITY_ADDRESS,
+            ClinicFact.PROVIDER_TAXONOMY,
+        }
+    ),
 )

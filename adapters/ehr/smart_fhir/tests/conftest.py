@@ -17,6 +17,7 @@ from adapters.ehr.smart_fhir import ADAPTER
 from adapters.ehr.smart_fhir.simulator import build, connection, new_credentials
 from gateway.canonical import codes, jsonio
 from gateway.canonical.clinic import BillingProvider, ClinicFacts
+from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.canonical.models import EncounterRecord, EncounterRef, NotificationRequest, Resource
 from gateway.kit.contract_support import LocalLock, LocalValues, NoPacer, Simulator, simulator_running
 from gateway.kit.simulator import SimulatorOptions
@@ -205,7 +206,7 @@ def clinic() -> ClinicFacts:
         name="Sample Clinic",
         timezone=ZoneInfo("America/Chicago"),
         billing_provider=BillingProvider("Sample Clinic", "1245319599", "12-3456789"),
-        fee_schedule={"G0108": Decimal("61.25")},
+        fee_schedule=FeeSchedule.flat({"G0108": Decimal("61.25")}),
     )
 
 
