@@ -155,22 +155,27 @@ async def show_holds(loaded: LoadedSettings, as_json: bool) -> None:
                     console.print(f"    {finding.fix}", style="yellow", highlight=False, markup=False)
 
 
-async def recheck_holds(loaded: LoadedSettings, encounter: str) -> int:
-    """Queue held encounters to be fetched and checked anew; returns how many."""
+async def recheck_holds(loaded: LoadedSettings, encounter: str, *, send_before_go_live: bool = False) -> int:
+    """Queue held encounters to be fetched and checked anew; returns how many.
+
+    With `send_before_go_live` they may be from before the clinic's go-live date.
+    """
     count = 0
     async with open_gateway(loaded) as gateway:
         for clinic in loaded.gateway.clinics:
             for row in await gateway.store.open_holds(clinic):
                 if encounter in ("all", row["encounter_id"]):
-                    await _recheck(gateway.store, clinic, row["encounter_id"])
+                    await _recheck(gateway.store, clinic, row["encounter_id"], send_before_go_live)
                     count += 1
     return count
 
 
-async def _recheck(store: PostgresStore, clinic: str, encounter_id: str) -> None:
+async def _recheck(store: PostgresStore, clinic: str, encounter_id: str, send_before_go_live: bool) -> None:
     trace, entity = new_trace(), f"Encounter/{encounter_id}"
     event = AuditEvent(Step.RECHECK_REQUESTED, utc_now(), clinic, trace, encounter_id=encounter_id, entities=(entity,))
     async with store.unit_of_work(clinic) as unit:
+        if send_before_go_live:
+            await unit.allow_before_go_live([encounter_id])
         await unit.recheck(encounter_id, trace)
         await unit.commit(event)
 

@@ -76,6 +76,9 @@ class UnitOfWork(Protocol):
     async def set_cursor(self, connection: str, cursor: str) -> None:
         """Remember how far a connection has been polled."""
 
+    async def allow_before_go_live(self, encounter_ids: Sequence[str]) -> list[str]:
+        """Let encounters from before the go-live date pass; returns those that were held until now."""
+
     async def save_normalized(self, normalized: NormalizedEncounter) -> None:
         """Store the resources that changed as new versions, and the encounter's state; supersedes open holds."""
 
