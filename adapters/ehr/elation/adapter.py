@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from gateway.canonical.models import (
     Resource,
     SubmissionState,
 )
+from gateway.canonical.subscription import Subscribed, SubscriptionStatus
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.ehr_vendor import VendorEhr
 from gateway.kit.errors import (
@@ -124,18 +125,27 @@ class ElationEhr(VendorEhr):
             mapping.require_unbilled(bill)
         return mapping.fhir_record(record)
 
-    async def subscribe(self, endpoint: str) -> str:
+    async def subscribe(self, endpoint: str) -> Sequence[Subscribed]:
         """Subscribe to bills and visit notes, or find that it is done, and keep the keys of the signatures."""
         held = await self._subscriptions(endpoint)
         for resource in RESOURCES:
             if resource not in held:
-                made = await self.api.subscribe(resource, endpoint)
-                held[resource] = made if isinstance(made, dict) else {}
+                held[resource] = await self.api.subscribe(resource, endpoint)
         keys = [str(subscription.get("signing_pub_key") or "") for subscription in held.values()]
         if not all(keys):
             raise UnexpectedResponse(self.vendor, "subscribe", "the subscription has no signing_pub_key")
         await self.keys.learn(keys)
-        return ",".join(str(subscription.get("id", "")) for subscription in held.values())
+        return [_subscribed(subscription) for subscription in held.values()]
+
+    async def unsubscribe(self, subscription: str) -> None:
+        """End a subscription; one that is gone already is no error."""
+        await self.api.unsubscribe(subscription)
+
+    async def subscription_status(self, subscription: str) -> Subscribed:
+        """Active for as long as Elation lists it: it tells nothing of failed deliveries."""
+        listed = [entry async for entry in self.api.listed("subscriptions", {})]
+        found = next((entry for entry in listed if str(entry.get("id")) == subscription), {"deleted_date": "unknown"})
+        return _subscribed({**found, "id": subscription})
 
     async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
         """Mark the bill as billed under the claim's account number, or as failed with the reason; reads it first."""
@@ -214,3 +224,8 @@ class ElationEhr(VendorEhr):
         found = [entry async for entry in self.api.listed("subscriptions", {})]
         wanted = sorted({str(e["resource"]) for e in found if e.get("resource") in RESOURCES})
         return Probe("subscriptions", ok=True, detail=f"of this app: {', '.join(wanted) or 'none yet'}")
+
+
+def _subscribed(subscription: Mapping[str, Any]) -> Subscribed:
+    status = SubscriptionStatus.OFF if subscription.get("deleted_date") else SubscriptionStatus.ACTIVE
+    return Subscribed(str(subscription.get("id", "")), str(subscription.get("resource", "")), status)

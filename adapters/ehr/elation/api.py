@@ -6,7 +6,8 @@ Source: vendors generic_smart_fhir section 7; lists are `{next, previous, result
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 from adapters.ehr.elation.errors import VENDOR
@@ -68,12 +69,9 @@ class ElationApi:
         return [record for record in found if record is not None]
 
     async def _optional(self, name: str, number: str) -> Resource | None:
-        try:
+        with suppress_not_found():
             return await self.record(name, number)
-        except AdapterError as problem:
-            if problem.code is not ErrorCode.NOT_FOUND:
-                raise
-            return None
+        return None
 
     async def listed(self, path: str, params: Mapping[str, Any], *, limit: int = PAGE) -> AsyncIterator[dict[str, Any]]:
         """The entries of a list, page by page as they are asked for; a circle of links ends with an error."""
@@ -95,8 +93,23 @@ class ElationApi:
         """Change a bill; the same change twice leaves one."""
         await self._api.send_json("update:Bill", "PATCH", f"bills/{number_text(vendor_id)}/", change)
 
-    async def subscribe(self, resource: str, target: str) -> Any:
-        """Create a subscription; refused with 409 when there is an equal one."""
-        return await self._api.send_json(
-            "subscribe", "POST", "subscriptions/", {"resource": resource, "target": target}
-        )
+    async def subscribe(self, resource: str, target: str) -> dict[str, Any]:
+        """Create a subscription; the API refuses a second one to the same resource and target (409)."""
+        wanted = {"resource": resource, "target": target}
+        made = await self._api.send_json("subscribe", "POST", "subscriptions/", wanted)
+        return made if isinstance(made, dict) else {}
+
+    async def unsubscribe(self, subscription: str) -> None:
+        """Delete a subscription; one that is not there is as good as deleted."""
+        with suppress_not_found():
+            await self._api.send_json("unsubscribe", "DELETE", f"subscriptions/{number_text(subscription)}/", {})
+
+
+@contextmanager
+def suppress_not_found() -> Iterator[None]:
+    """Pass over what Elation does not have, or has deleted."""
+    try:
+        yield
+    except AdapterError as problem:
+        if problem.code is not ErrorCode.NOT_FOUND:
+            raise
