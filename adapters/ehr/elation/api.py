@@ -58,7 +58,7 @@ class ElationApi:
         found = await self._api.get(operation, f"{PATHS[name]}/{number}/")
         if not isinstance(found, dict):
             raise UnexpectedResponse(VENDOR, operation, "the answer is not a JSON object")
-        tagged = {**found, "resourceType": name}
+        tagged = {**found, "id": number, "resourceType": name}
         self._cache.put(f"{name}/{number}", tagged)
         return tagged
 

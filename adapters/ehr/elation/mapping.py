@@ -226,5 +226,5 @@ def _local_day(bill: Resource) -> Any:
         return bill.get("service_date")
     try:
         return at.astimezone(ZoneInfo(zone)).date().isoformat()
-    except (ZoneInfoNotFoundError, ValueError, OverflowError):
+    except (ZoneInfoNotFoundError, OSError, ValueError, OverflowError):
         return bill.get("service_date")
