@@ -10,8 +10,9 @@ from adapters.ehr.elation import mapping
 from adapters.ehr.elation.api import ElationApi
 from adapters.ehr.elation.errors import GONE, VENDOR, refusal
 from adapters.ehr.elation.keys import SigningKeys
-from adapters.ehr.elation.notifications import RESOURCES, SIGNATURE_HEADER, number_text, parse_event
+from adapters.ehr.elation.notifications import RESOURCES, SIGNATURE_HEADER, parse_event
 from adapters.ehr.elation.settings import ElationSettings
+from adapters.ehr.elation.words import number_text
 from gateway.canonical.identifiers import account_number, canonical_id
 from gateway.canonical.models import (
     ClaimFate,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from adapters.ehr.elation.errors import VENDOR
-from adapters.ehr.elation.notifications import number_text
+from adapters.ehr.elation.words import number_text
 from gateway.canonical.models import Resource
 from gateway.kit.ehr_fetch import ResourceCache
 from gateway.kit.errors import AdapterError, ErrorCode, UnexpectedResponse

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from adapters.ehr.elation import rows
+from adapters.ehr.elation import rows, words
 from gateway.canonical import codes
 from gateway.canonical.models import WITHDRAWN, EncounterRecord, Resource
 from gateway.kit.ehr_element import Element, parsed_instant
@@ -172,24 +172,22 @@ class _Visit:
         return [made]
 
     def _coverage(self, entry: Element, patient: Resource) -> Iterator[Resource]:
-        insurance, number = entry.value, str(entry.value.get("id"))
+        insurance = entry.value
+        number = words.number_text(insurance.get("id")) or f"{patient['id']}-{insurance.get('rank')}"
         company = self._of("InsuranceCompany", insurance.get("insurance_company"))
         roots = {"Insurance": insurance, "Patient": patient, "InsuranceCompany": company, "Payer": company or insurance}
-        payer_id = company["id"] if company else f"{number}-payer"
-        payer = resource("Organization", payer_id, rows.PAYER_ROWS, roots)
+        payer = resource("Organization", company["id"] if company else f"{number}-payer", rows.PAYER_ROWS, roots)
+        if "name" not in payer:
+            raise MappingError(entry.at("carrier"), "the insurance names no company", "Enter it in Elation.")
+        yield payer
         made = resource("Coverage", number, rows.COVERAGE_ROWS, roots)
         relation = made["relationship"]["coding"][0].setdefault("code", "self")
-        if "name" in payer:
-            yield payer
-            made["payor"] = [{"reference": f"Organization/{payer['id']}"}]
-        else:
-            raise MappingError(entry.at("carrier"), "the insurance names no company", "Enter it in Elation.")
-        made["subscriber"] = {"reference": f"Patient/{patient['id']}"}
+        insured = f"Patient/{patient['id']}" if relation == "self" else f"RelatedPerson/{number}-insured"
         if relation != "self":
-            made["subscriber"] = {"reference": f"RelatedPerson/{number}-insured"}
             yield resource("RelatedPerson", f"{number}-insured", rows.INSURED_ROWS, roots)
         classes = [shaped(table, roots) for table in (rows.GROUP_ROWS, rows.PLAN_ROWS)]
-        yield {**made, "class": [held for held in classes if held]}
+        references = {"subscriber": {"reference": insured}, "payor": [{"reference": f"Organization/{payer['id']}"}]}
+        yield {**made, **references, "class": [held for held in classes if held]}
 
     def _of(self, name: str, vendor_id: Any) -> Resource | None:
         return self._held.get((name, str(vendor_id)))

@@ -6,8 +6,7 @@ is told apart by its own id and not by the bill's date, which has whole seconds 
 
 from __future__ import annotations
 
-from typing import Any
-
+from adapters.ehr.elation.words import number_text
 from gateway.canonical import jsonio
 from gateway.canonical.errors import MappingError, NotificationMalformed
 from gateway.canonical.models import EncounterRef, Notification, NotificationRequest
@@ -50,12 +49,6 @@ def _notification(event: Element, practice_id: str) -> Notification:
     if not bill_id:
         raise NotificationMalformed("event.data.id: is not a number, and event.resource_url ends in none")
     return Notification((EncounterRef(bill_id, f"Bill/{bill_id}#{_event_id(event)}"),))
-
-
-def number_text(value: Any) -> str:
-    """An id, which is a whole number, as text; empty for anything else."""
-    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-    return text if text.isascii() and text.isdigit() and len(text) < 20 else ""
 
 
 def _last_number(url: str | None) -> str:

@@ -60,6 +60,12 @@ def coded(table: Mapping[str, Any]) -> Callable[[Any], Any]:
     return via
 
 
+def number_text(value: Any) -> str:
+    """An id, which is a whole number, as text; empty for anything else."""
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    return text if text.isascii() and text.isdigit() and len(text) < 20 else ""
+
+
 def amount(text: Any) -> Any:
     """The number in a text; what is no number is left for the validator."""
     try:
