@@ -12,6 +12,8 @@ from adapters.ehr.elation import rows, words
 from gateway.canonical import codes
 from gateway.canonical.models import WITHDRAWN, EncounterRecord, Resource
 from gateway.kit.ehr_element import Element, parsed_instant
+from gateway.kit.ehr_reading import Rule
+from gateway.kit.ehr_tables import vendor_tables
 from gateway.kit.errors import MappingError
 from gateway.kit.mapping import Row
 from gateway.kit.shaping import resource, shaped
@@ -19,22 +21,6 @@ from gateway.kit.shaping import resource, shaped
 SIGNED, UNSIGNED, DELETED = "finished", "in-progress", WITHDRAWN
 BILLED = "Billed"
 PHYSICIANS = ("rendering_provider", "physician", "supervising_provider")
-
-TABLES: Mapping[str, Sequence[Row]] = {
-    "Encounter": rows.ENCOUNTER_ROWS,
-    "Patient": rows.PATIENT_ROWS,
-    "Practitioner (physician)": rows.PHYSICIAN_ROWS,
-    "Practitioner (referring, ordering)": rows.REFERRER_ROWS,
-    "Location": rows.LOCATION_ROWS,
-    "Coverage": rows.COVERAGE_ROWS,
-    "Coverage (class: group)": rows.GROUP_ROWS,
-    "Coverage (class: plan)": rows.PLAN_ROWS,
-    "RelatedPerson (insured person)": rows.INSURED_ROWS,
-    "Organization (payer)": rows.PAYER_ROWS,
-    "charge (the bill)": rows.CLAIM_ROWS,
-    "charge (each of Bill.cpts)": rows.ITEM_ROWS,
-}
-"""What the mapping document prints of this adapter."""
 
 
 def status(bill: Resource) -> str:
@@ -154,21 +140,15 @@ class _Visit:
             )
         pointed = [_diagnoses(line) for line in lines]
         numbers = {code: i for i, code in enumerate(dict.fromkeys(c for found in pointed for c in found), start=1)}
-        made["diagnosis"] = [
-            {"sequence": i, "diagnosisCodeableConcept": codes.concept(codes.ICD10CM, code)}
-            for code, i in numbers.items()
-        ]
+        made["diagnosis"] = DIAGNOSES.via(numbers)
         made["item"] = [
             {
                 "sequence": i,
                 **shaped(rows.ITEM_ROWS, {**self._roots, "Cpt": line.value}),
-                "diagnosisSequence": [numbers[code] for code in found],
+                "diagnosisSequence": POINTERS.via(found, numbers),
             }
             for i, (line, found) in enumerate(zip(lines, pointed, strict=True), start=1)
         ]
-        authorization = self.bill.text("prior_authorization")
-        if authorization:
-            made["insurance"] = [{"sequence": 1, "focal": True, "preAuthRef": [authorization]}]
         return [made]
 
     def _coverage(self, entry: Element, patient: Resource) -> Iterator[Resource]:
@@ -226,3 +206,38 @@ def _local_day(bill: Resource) -> Any:
         return at.astimezone(ZoneInfo(zone)).date().isoformat()
     except (ZoneInfoNotFoundError, OSError, ValueError, OverflowError):
         return bill.get("service_date")
+
+
+def _claim_diagnoses(numbers: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The lines' ICD-10-CM codes, each once, in the order in which the lines first name them."""
+    return [
+        {"sequence": number, "diagnosisCodeableConcept": codes.concept(codes.ICD10CM, code)}
+        for code, number in numbers.items()
+    ]
+
+
+def _pointers(found: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
+    """The places of the line's codes in the claim's list, in the line's order."""
+    return [numbers[code] for code in found]
+
+
+DIAGNOSES = Rule("diagnosis", "Bill.cpts.dxs", _claim_diagnoses)
+POINTERS = Rule("diagnosisSequence", "Bill.cpts.dxs", _pointers)
+
+TABLES: Mapping[str, Sequence[Row]] = vendor_tables(
+    {
+        "Encounter": rows.ENCOUNTER_ROWS,
+        "Patient": rows.PATIENT_ROWS,
+        "Practitioner (physician)": rows.PHYSICIAN_ROWS,
+        "Practitioner (referring, ordering)": rows.REFERRER_ROWS,
+        "Location": rows.LOCATION_ROWS,
+        "Coverage": rows.COVERAGE_ROWS,
+        "Coverage.class (group)": rows.GROUP_ROWS,
+        "Coverage.class (plan)": rows.PLAN_ROWS,
+        "RelatedPerson (insured person)": rows.INSURED_ROWS,
+        "Organization (payer)": rows.PAYER_ROWS,
+        "Claim": (*rows.CLAIM_ROWS, DIAGNOSES),
+        "Claim.item (each of Bill.cpts)": (*rows.ITEM_ROWS, POINTERS),
+    }
+)
+"""What the mapping document prints of this adapter."""

@@ -60,7 +60,8 @@ ENCOUNTER_ROWS = (
     Row("identifier[0].system", _NOTE, words.always(NOTE_SYSTEM)),
     Row("identifier[0].value", _NOTE, str),
     Row("class.system", "Bill.id", words.always(codes.ACT_CODE)),
-    Row("class.code", f"{_PLACE} | Bill.id", words.encounter_class),
+    Row("class.code", "Bill.id", words.always("AMB")),
+    Row("class.code", _PLACE, words.encounter_class, note="in place of the former"),
     Row(
         "subject.reference",
         "Bill.patient",
@@ -192,6 +193,9 @@ CLAIM_ROWS = (
     *_member(2, "referring", "Referring.id", words.to("Practitioner")),
     *_member(3, "ordering", "Ordering.id", words.to("Practitioner")),
     Row("facility.reference", "ServiceLocation.id", words.to("Location")),
+    Row("insurance[0].sequence", "Bill.prior_authorization", words.always(1)),
+    Row("insurance[0].focal", "Bill.prior_authorization", words.always(True)),
+    Row("insurance[0].preAuthRef[]", "Bill.prior_authorization"),
 )
 
 ITEM_ROWS = (
