@@ -13,7 +13,7 @@ from typing import Any, Self
 from adapters.ehr.elation.errors import VENDOR
 from adapters.ehr.elation.words import number_text
 from gateway.canonical.models import Resource
-from gateway.kit.ehr_fetch import ResourceCache
+from gateway.kit.ehr_cache import ResourceCache
 from gateway.kit.errors import AdapterError, ErrorCode, UnexpectedResponse
 from gateway.kit.json_api import JsonApi
 

@@ -112,7 +112,7 @@ class ElationSimulator(SimulatorApp):
             return self.events.handle(request, parts[1:])
         return self._record(request, parts)
 
-    def failure(self, kind: FaultKind) -> Response | None:
+    def failure(self, kind: FaultKind, request: Request) -> Response | None:
         """Faults in Elation's words: no `Retry-After`, a `detail`."""
         return {
             FaultKind.HTTP_500: detail(500, "A server error occurred."),
