@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.canonical.errors import AdapterError, ErrorCode, PermissionMissing, UnexpectedResponse
 from gateway.canonical.models import EncounterRecord, EncounterRef, Resource
+from gateway.kit.ehr_cache import ResourceCache
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.ehr_element import parsed_instant
 from gateway.kit.ehr_references import is_vendor_id, local_reference, references_at
@@ -23,10 +23,7 @@ from gateway.kit.ehr_references import is_vendor_id, local_reference, references
 log = logging.getLogger(__name__)
 
 MAX_WAVES = 4
-CACHE_ENTRIES = 4096
-CACHE_SECONDS = 600.0
 ABSENT_SECONDS = 3600.0
-CACHED_TYPES = frozenset({"Practitioner", "PractitionerRole", "Organization", "Location"})
 OPTIONAL_TYPES = frozenset({"ServiceRequest", "RelatedPerson", "PractitionerRole"})
 """Types that a client may lack the scope for without harm to most claims."""
 
@@ -36,6 +33,8 @@ class Search:
     """One search that belongs to every encounter. `by` is the parameter that takes the encounter or the patient.
 
     `typed` sends `Type/id`, as parameters that may name several types need. `optional` searches may be forbidden.
+    A server that does not offer a `required` one cannot be used; other searches are then taken to find nothing. The
+    elements in `without` are dropped from what is found: they are not needed, and large or clinical.
     """
 
     resource_type: str
@@ -43,6 +42,14 @@ class Search:
     includes: tuple[str, ...] = ()
     typed: bool = False
     optional: bool = False
+    required: bool = False
+    without: tuple[str, ...] = ()
+
+    def pruned(self, found: list[Resource]) -> list[Resource]:
+        """The found resources without what is not needed of them."""
+        if not self.without:
+            return found
+        return [{name: value for name, value in r.items() if name not in self.without} for r in found]
 
 
 ENCOUNTER_INCLUDES = ("Encounter:subject", "Encounter:practitioner", "Encounter:location")
@@ -91,30 +98,6 @@ FOLLOWED_TYPES = frozenset(
         "ServiceRequest",
     }
 )
-
-
-class ResourceCache:
-    """The least recently used resources, each for a bounded time."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._held: OrderedDict[str, tuple[float, Resource]] = OrderedDict()
-
-    def get(self, reference: str) -> Resource | None:
-        """The resource at `Type/id`, while it is fresh."""
-        held = self._held.get(reference)
-        if held is None or held[0] < self._clock():
-            return None
-        self._held.move_to_end(reference)
-        return held[1]
-
-    def put(self, reference: str, resource: Resource) -> None:
-        """Keep a resource whose type changes seldom."""
-        if resource["resourceType"] in CACHED_TYPES:
-            self._held[reference] = (self._clock() + CACHE_SECONDS, resource)
-            self._held.move_to_end(reference)
-            if len(self._held) > CACHE_ENTRIES:
-                self._held.popitem(last=False)
 
 
 class EncounterFetcher:
@@ -194,12 +177,14 @@ class EncounterFetcher:
         if patient is not None:
             params["patient"] = patient
         try:
-            return await self._including(client, search, params)
+            return search.pruned(await self._including(client, search, params))
         except PermissionMissing:
             if not search.optional:
                 raise
             self._remember_absent(search.resource_type)
         except UnexpectedResponse as problem:
+            if search.required:
+                raise
             self._note_absent(search.resource_type, problem)
         return []
 

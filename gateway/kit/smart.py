@@ -19,7 +19,7 @@ from gateway.kit.authorized_http import at_once
 from gateway.kit.http import rate_limited, transport_errors
 from gateway.kit.oauth import ClientSecretTokens, OAuthClient, SharedTokens
 from gateway.kit.smart_key import SigningKey, is_safe_url
-from gateway.kit.tokens import AccessToken, CachedTokens, json_object, read_token, token_refusal
+from gateway.kit.tokens import AccessToken, CachedTokens, TokenRefusal, json_object, read_token, token_refusal
 from gateway.ports.context import AdapterContext, utc_now
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -108,7 +108,7 @@ class SmartBackendClient(CachedTokens):
         token_url: str | None = None,
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = time.monotonic,
-        refusal: Callable[[str, httpx.Response], AdapterError] = token_refusal,
+        refusal: TokenRefusal = token_refusal,
         before: Callable[[str], Awaitable[None]] = at_once,
         dated: bool = True,
     ) -> None:

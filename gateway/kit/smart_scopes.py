@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from gateway.canonical.errors import ConfigurationError
-
 V1_LETTERS: Mapping[str, str] = {"read": "rs", "write": "cud", "*": "cruds"}
 """What a v1 permission means in v2 (R126-R128)."""
 
@@ -28,7 +26,7 @@ class ScopeStyle(StrEnum):
 def in_style(scopes: Iterable[str], style: ScopeStyle) -> tuple[str, ...]:
     """The scopes to send: written in v1 or v2, they all leave in the server's grammar, each once.
 
-    Raises `ConfigurationError` for a scope that v1 cannot say (`?category=...`).
+    Raises `ValueError` for a scope that v1 cannot say (`?category=...`).
     """
     if style is ScopeStyle.NONE:
         return ()
@@ -70,8 +68,7 @@ def _as_v1(scope: str) -> list[str]:
     if parsed is None or parsed["rights"] in V1_LETTERS:
         return [scope]
     if parsed["query"]:
-        remedy = "Leave the part after the question mark out, or set scope_style to v2."
-        raise ConfigurationError("scopes", "SMART v1 has no scopes with a query.", remedy)
+        raise ValueError("SMART v1 has no scopes with a query: leave it out, or set scope_style to v2")
     letters = set(parsed["rights"])
     words = [word for word in ("read", "write") if letters & set(V1_LETTERS[word])]
     return [f"{parsed['context']}/{parsed['type']}.{word}" for word in words]

@@ -25,6 +25,9 @@ from gateway.kit.smart_scopes import is_covered
 
 log = logging.getLogger(__name__)
 
+TokenRefusal = Callable[[str, httpx.Response], AdapterError]
+"""Reads a token endpoint's refusal: the vendor's name and its answer give the error."""
+
 DEFAULT_TOKEN_SECONDS = 300.0
 MAX_METADATA_BYTES = 8 * 1024 * 1024
 

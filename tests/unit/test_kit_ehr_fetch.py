@@ -16,8 +16,9 @@ from gateway.canonical.clinic import BillingProvider, ClinicFacts
 from gateway.canonical.errors import AdapterError, ErrorCode, PermissionMissing, UnexpectedResponse
 from gateway.canonical.models import EncounterRef, Resource
 from gateway.kit.ehr_base import SmartFhirEhr
+from gateway.kit.ehr_cache import CACHE_ENTRIES, CACHE_SECONDS, ResourceCache
 from gateway.kit.ehr_client import FhirClient
-from gateway.kit.ehr_fetch import ABSENT_SECONDS, CACHE_ENTRIES, CACHE_SECONDS, EncounterFetcher, ResourceCache
+from gateway.kit.ehr_fetch import ABSENT_SECONDS, EncounterFetcher
 from gateway.kit.ehr_settings import SmartSettings
 from gateway.ports.context import AdapterContext
 

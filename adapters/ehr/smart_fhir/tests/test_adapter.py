@@ -207,10 +207,12 @@ class TestProbe:
         probes = await ehr.probe()
         assert [p.what for p in probes if not p.ok] == []
         assert [p.what for p in probes] == [
+            "dialect",
             "discovery",
             "access token",
             "scopes",
             "Encounter search",
+            "sign-off",
             "subscriptions",
         ]
 
