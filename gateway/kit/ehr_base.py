@@ -44,7 +44,7 @@ from gateway.ports.context import AdapterContext, Probe
 MAX_POLL_PAGES = 200
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _REMEDIES: Mapping[type[AdapterError], str] = {
-    CredentialsRejected: "Check client_id, key_id, algorithm, and that the EHR has this app's public key (takes a day).",
+    CredentialsRejected: "Check client_id, key_id, algorithm, and that the EHR has this app's public key.",
     PermissionMissing: "Ask the EHR's administrator to grant this app the scopes in `scopes`, or shorten that list.",
     RateLimited: "Wait, then try again; lower max_connections if it comes back.",
     UnexpectedResponse: "Check base_url: it must be the FHIR R4 base that the EHR's vendor names for this clinic.",
@@ -82,16 +82,20 @@ class SmartFhirEhr(EhrBase):
         )
         self.client = FhirClient(base_url=settings.base_url, http=authorized, accept=settings.accept)
         self.settle_seconds = settings.settle_seconds
+        sources = settings.charge_sources or self.charge_sources
         self.fetcher = EncounterFetcher(
             self.client,
             includes=settings.includes,
             patient_anchored=settings.patient_anchored,
-            by_encounter=(*self.searches_by_encounter, *search_for(settings.signoff_rule)),
+            by_encounter=(
+                *(search for search in self.searches_by_encounter if search.serves(sources)),
+                *search_for(settings.signoff_rule),
+            ),
             by_patient=self.searches_by_patient,
         )
         self.dialect = Dialect(
             code_system_aliases={**self.code_system_aliases, **settings.code_system_aliases},
-            charge_sources=settings.charge_sources or self.charge_sources,
+            charge_sources=sources,
             modifier_extensions=self.modifier_extensions | frozenset(settings.modifier_extensions),
             signed_statuses=frozenset(settings.signed_statuses),
             signoff=settings.signoff_rule,

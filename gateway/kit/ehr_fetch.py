@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,9 @@ class Search:
 
     `typed` sends `Type/id`, as parameters that may name several types need. `optional` searches may be forbidden.
     A server that does not offer a `required` one cannot be used; other searches are then taken to find nothing. The
-    elements in `without` are dropped from what is found: they are not needed, and large or clinical.
+    elements in `without` are dropped from what is found: they are not needed, and large or clinical. One that finds
+    the charges of one `source` is made only where charges are taken from there. `anchored` ones name the patient as
+    well at servers that ask for it.
     """
 
     resource_type: str
@@ -44,6 +46,12 @@ class Search:
     optional: bool = False
     required: bool = False
     without: tuple[str, ...] = ()
+    source: str = ""
+    anchored: bool = True
+
+    def serves(self, charge_sources: Container[str]) -> bool:
+        """Whether what it finds is used."""
+        return not self.source or self.source in charge_sources
 
     def pruned(self, found: list[Resource]) -> list[Resource]:
         """The found resources without what is not needed of them."""
@@ -56,8 +64,8 @@ ENCOUNTER_INCLUDES = ("Encounter:subject", "Encounter:practitioner", "Encounter:
 BY_ENCOUNTER = (
     Search("Condition", "encounter"),
     Search("Procedure", "encounter", optional=True),
-    Search("Claim", "encounter", ("Claim:care-team", "Claim:facility"), optional=True),
-    Search("ChargeItem", "context", typed=True, optional=True),
+    Search("Claim", "encounter", ("Claim:care-team", "Claim:facility"), optional=True, source="claim"),
+    Search("ChargeItem", "context", typed=True, optional=True, source="charge_item", anchored=False),
 )
 BY_PATIENT = (Search("Coverage", "patient", ("Coverage:payor", "Coverage:subscriber")),)
 
@@ -174,7 +182,7 @@ class EncounterFetcher:
             return []
         owner_type = "Patient" if search in self._by_patient else "Encounter"
         params: dict[str, Any] = {search.by: f"{owner_type}/{owner}" if search.typed else owner}
-        if patient is not None:
+        if patient is not None and search.anchored:
             params["patient"] = patient
         try:
             return search.pruned(await self._including(client, search, params))

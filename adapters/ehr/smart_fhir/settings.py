@@ -22,7 +22,8 @@ class SmartFhirSettings(SmartSettings):
     @classmethod
     def _of_the_dialect(cls, given: Any) -> Any:
         """The dialect's settings below those of the connection."""
-        name = given.get("dialect", DialectName.GENERIC) if isinstance(given, dict) else None
-        if name not in DIALECTS:
-            return given  # the field says what is wrong
-        return {**DIALECTS[DialectName(name)].settings, **given}
+        if not isinstance(given, dict):
+            return given
+        named = given.get("dialect", DialectName.GENERIC)
+        dialect = next((held for name, held in DIALECTS.items() if name == named), None)
+        return {**dialect.settings, **given} if dialect else given  # the field itself says what is wrong with it
