@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from datetime import date
 from typing import Any, ClassVar
 
 from gateway.canonical.errors import (
     AdapterError,
     CredentialsRejected,
-    MappingError,
     PermissionMissing,
     RateLimited,
     UnexpectedResponse,
-    UnsupportedOperation,
 )
 from gateway.canonical.models import (
     EncounterBundle,
@@ -22,17 +19,20 @@ from gateway.canonical.models import (
     EncounterRef,
     Notification,
     NotificationRequest,
-    Resource,
 )
 from gateway.canonical.subscription import Subscribed
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.ehr_adapter import EhrBase
+from gateway.kit.ehr_bulk import BulkExporter
+from gateway.kit.ehr_charge_searches import followed_for, searches_for
 from gateway.kit.ehr_client import FhirClient
-from gateway.kit.ehr_fetch import BY_ENCOUNTER, BY_PATIENT, EncounterFetcher, Search
+from gateway.kit.ehr_feed import EncounterFeed
+from gateway.kit.ehr_fetch import BY_ENCOUNTER, BY_PATIENT, FOLLOWED_TYPES, EncounterFetcher, Search
 from gateway.kit.ehr_gate import SEARCHES, search_for
 from gateway.kit.ehr_normalize import normalize
-from gateway.kit.ehr_notifications import encounter_ref, parse_notification, verify_bearer, verify_hmac
+from gateway.kit.ehr_notifications import parse_notification, verify_bearer, verify_hmac
 from gateway.kit.ehr_rows import US_CORE, ResourceMap
+from gateway.kit.ehr_rung import Site
 from gateway.kit.ehr_settings import SmartSettings, SubscriptionStyle, WebhookSignature
 from gateway.kit.ehr_source import Dialect
 from gateway.kit.ehr_subscribe import subscribe
@@ -42,8 +42,6 @@ from gateway.kit.smart_tokens import smart_tokens
 from gateway.kit.tokens import TokenRefusal, token_refusal
 from gateway.ports.context import AdapterContext, Probe
 
-MAX_POLL_PAGES = 200
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _REMEDIES: Mapping[type[AdapterError], str] = {
     CredentialsRejected: "Check client_id, key_id, algorithm, and that the EHR has this app's public key.",
     PermissionMissing: "Ask the EHR's administrator to grant this app the scopes in `scopes`, or shorten that list.",
@@ -60,7 +58,7 @@ class SmartFhirEhr(EhrBase):
     vendor: ClassVar[str] = "smart_fhir"
     resource_maps: ClassVar[Mapping[str, ResourceMap]] = US_CORE
     code_system_aliases: ClassVar[Mapping[str, str]] = {}
-    charge_sources: ClassVar[tuple[str, ...]] = ("claim", "charge_item", "procedure")
+    charge_sources: ClassVar[tuple[str, ...]] = ("claim", "charge_item", "charge_map", "procedure")
     modifier_extensions: ClassVar[frozenset[str]] = frozenset()
     encounter_search: ClassVar[Mapping[str, Any]] = {"_sort": "_lastUpdated", "_count": 100}
     searches_by_encounter: ClassVar[tuple[Search, ...]] = BY_ENCOUNTER
@@ -70,9 +68,19 @@ class SmartFhirEhr(EhrBase):
     def __init__(self, settings: SmartSettings, context: AdapterContext) -> None:
         """Open the connection's HTTP pool; raises `ConfigurationError` for a key that cannot sign."""
         self.settings, self.context = settings, context
+        sources = settings.charge_sources or self.charge_sources
+        searches, followed = self._searches(sources), followed_for(context.clinic.charge_map)
         self._http = open_client(timeout_seconds=settings.timeout_seconds, max_connections=settings.max_connections)
         self.tokens = smart_tokens(
-            settings, context, self._http, vendor=self.vendor, refusal=type(self).token_refusal, before=self.keep_pace
+            settings,
+            context,
+            self._http,
+            vendor=self.vendor,
+            scopes=settings.scopes_for(
+                [*(s.resource_type for s in searches if s.needed), *(followed - FOLLOWED_TYPES)]
+            ),
+            refusal=type(self).token_refusal,
+            before=self.keep_pace,
         )
         authorized = AuthorizedHttp(
             vendor=self.vendor,
@@ -82,17 +90,15 @@ class SmartFhirEhr(EhrBase):
             before=self.keep_pace,
         )
         self.client = FhirClient(base_url=settings.base_url, http=authorized, accept=settings.accept)
+        self.feed = self._open_feed()
         self.settle_seconds = settings.settle_seconds
-        sources = settings.charge_sources or self.charge_sources
         self.fetcher = EncounterFetcher(
             self.client,
             includes=settings.includes,
             patient_anchored=settings.patient_anchored,
-            by_encounter=(
-                *(search for search in self.searches_by_encounter if search.serves(sources)),
-                *search_for(settings.signoff_rule),
-            ),
+            by_encounter=searches,
             by_patient=self.searches_by_patient,
+            followed_types=followed,
         )
         self.dialect = Dialect(
             code_system_aliases={**self.code_system_aliases, **settings.code_system_aliases},
@@ -101,6 +107,20 @@ class SmartFhirEhr(EhrBase):
             signed_statuses=frozenset(settings.signed_statuses),
             signoff=settings.signoff_rule,
         )
+
+    def _searches(self, sources: tuple[str, ...]) -> tuple[Search, ...]:
+        """What is read by the encounter: for the charges' sources, the clinic's charge map and the sign-off gate."""
+        charge_map = self.context.clinic.charge_map
+        used = {*sources, *charge_map.kinds}
+        own = (search for search in self.searches_by_encounter if search.serves(used))
+        return tuple(dict.fromkeys([*own, *searches_for(charge_map), *search_for(self.settings.signoff_rule)]))
+
+    def _open_feed(self) -> EncounterFeed:
+        settings, max_line = self.settings, self.settings.max_response_mb * 1024 * 1024
+        exporter = BulkExporter(
+            self.client, self.context, group=settings.bulk_group, by_post=settings.bulk_post, max_line=max_line
+        )
+        return EncounterFeed(Site(self.client, settings, self.context, exporter, self.encounter_search))
 
     async def keep_pace(self, operation: str) -> None:
         """Awaited before each request, token requests among them: keeps `calls_per_minute` over all workers."""
@@ -119,20 +139,14 @@ class SmartFhirEhr(EhrBase):
         return parse_notification(request)
 
     async def changed_encounters(self, cursor: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
-        """Followed encounters changed since the cursor, oldest first; the cursor is the instant of the last change."""
-        if self.settings.patient_anchored:
-            text = "this EHR's searches must name a patient; set poll_seconds to 0 and rely on notifications"
-            raise UnsupportedOperation(self.vendor, "changed_encounters", text)
-        since = self._since(cursor)
-        params = {
-            **self.encounter_search,
-            "_lastUpdated": f"ge{_as_instant(since)}",
-            **self.settings.followed,
-        }
-        latest = datetime.fromisoformat(cursor) if cursor else since
-        for ref in await self._found(params):
-            latest = max(latest, ref.last_updated or latest)
-            yield ref, latest.isoformat()
+        """Followed encounters changed since the cursor, oldest first, by the feed that works here (`ehr_feed`)."""
+        async for found in self.feed.changed(cursor):
+            yield found
+
+    async def backfill(self, since: date, position: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
+        """Signed encounters with a date of service from `since` on: by export, else by search, else by appointments."""
+        async for found in self.feed.listed(since, position):
+            yield found
 
     async def fetch_encounter(self, ref: EncounterRef) -> EncounterRecord:
         """All that a claim needs, in two waves of concurrent reads."""
@@ -158,39 +172,15 @@ class SmartFhirEhr(EhrBase):
         lines.append(await self._try("access token", self._probe_token))
         if lines[-1].ok:
             lines.append(await self._try("scopes", self._probe_scopes))
-            lines.append(await self._try("Encounter search", self._probe_search))
             lines.append(await self._try("sign-off", self._probe_signoff))
             lines.append(await self._try("subscriptions", self._probe_subscriptions))
+            lines += await self._probe_feed()
         return lines
 
     async def aclose(self) -> None:
         """Close the network client."""
         await self.tokens.aclose()
         await self._http.aclose()
-
-    def _since(self, cursor: str | None) -> datetime:
-        if cursor is None:
-            return self.context.now() - timedelta(minutes=self.settings.lookback_minutes)
-        return datetime.fromisoformat(cursor) - timedelta(seconds=self.settings.overlap_seconds)
-
-    async def _found(self, params: Mapping[str, Any]) -> list[EncounterRef]:
-        """Every encounter of a search, oldest first: all pages before any of it, as some servers ignore `_sort`.
-
-        A backlog of more than `MAX_POLL_PAGES` pages is cut there, which needs a server that sorts.
-        """
-        found: list[EncounterRef] = []
-        async with aclosing(self.client.pages("Encounter", params)) as pages:
-            read = 0
-            async for page in pages:
-                found += [ref for ref in map(_pointer, page) if ref is not None]
-                read += 1
-                if read == MAX_POLL_PAGES:
-                    break
-        ordered = sorted(found, key=_updated)
-        if read == MAX_POLL_PAGES and ordered != found:
-            text = "too many encounters changed, and the EHR does not sort them; lower lookback_minutes"
-            raise UnexpectedResponse(self.vendor, "search:Encounter", text)
-        return ordered
 
     async def _try(self, what: str, attempt: Callable[[], Awaitable[Probe]]) -> Probe:
         try:
@@ -238,14 +228,12 @@ class SmartFhirEhr(EhrBase):
             )
         return Probe("sign-off", ok=True, detail=f"by {wanted}")
 
-    async def _probe_search(self) -> Probe:
-        if self.settings.patient_anchored:
-            return Probe("Encounter search", ok=True, detail="not tried: patient_anchored is set")
-        params = {**self.encounter_search, "_lastUpdated": f"ge{_as_instant(self._since(None))}", "_count": 1}
-        async with aclosing(self.client.pages("Encounter", params)) as pages:
-            page = await anext(pages)
-        detail = "found one" if page else "found none in the look-back time; compare with a known encounter"
-        return Probe("Encounter search", ok=True, detail=detail)
+    async def _probe_feed(self) -> list[Probe]:
+        try:
+            return await self.feed.probe()
+        except AdapterError as problem:
+            detail = f"{problem.code.value}: {problem.text}"
+            return [Probe("feed", ok=False, detail=detail, remedy=_REMEDIES.get(type(problem), _TRY_AGAIN))]
 
     async def _probe_subscriptions(self) -> Probe:
         style = self.settings.subscription
@@ -255,20 +243,3 @@ class SmartFhirEhr(EhrBase):
             remedy = "Set subscription to none; the gateway then polls every poll_seconds."
             return Probe("subscriptions", ok=False, detail="the EHR announces no Subscription resource", remedy=remedy)
         return Probe("subscriptions", ok=True, detail=f"offered; style {style.value}")
-
-
-def _pointer(resource: Resource) -> EncounterRef | None:
-    if resource["resourceType"] != "Encounter":
-        return None
-    try:
-        return encounter_ref(resource, "unversioned")
-    except MappingError:
-        return None  # an entry of another shape: its own fetch would fail, and others must not wait for it
-
-
-def _updated(ref: EncounterRef) -> datetime:
-    return ref.last_updated or _EARLIEST
-
-
-def _as_instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

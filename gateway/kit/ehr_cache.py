@@ -1,4 +1,4 @@
-"""Resources that change seldom, kept for a while: providers, payers and places are read once for many encounters."""
+"""What changes seldom at an EHR, kept for a while: people, organizations and places."""
 
 from __future__ import annotations
 

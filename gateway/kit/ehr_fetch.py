@@ -32,8 +32,8 @@ OPTIONAL_TYPES = frozenset({"ServiceRequest", "RelatedPerson", "PractitionerRole
 class Search:
     """One search that belongs to every encounter. `by` is the parameter that takes the encounter or the patient.
 
-    `typed` sends `Type/id`, as parameters that may name several types need. `optional` searches may be forbidden.
-    A server that does not offer a `required` one cannot be used; other searches are then taken to find nothing. The
+    `typed` sends `Type/id`, as parameters that may name several types need. `optional` searches may be forbidden; one
+    that is `needed` may not even be missing: without it something would go unbilled, or be billed unsigned. The
     elements in `without` are dropped from what is found: they are not needed, and large or clinical. One that finds
     the charges of one `source` is made only where charges are taken from there. `anchored` ones name the patient as
     well at servers that ask for it.
@@ -44,7 +44,7 @@ class Search:
     includes: tuple[str, ...] = ()
     typed: bool = False
     optional: bool = False
-    required: bool = False
+    needed: bool = False
     without: tuple[str, ...] = ()
     source: str = ""
     anchored: bool = True
@@ -67,6 +67,8 @@ BY_ENCOUNTER = (
     Search("Claim", "encounter", ("Claim:care-team", "Claim:facility"), optional=True, source="claim"),
     Search("ChargeItem", "context", typed=True, optional=True, source="charge_item", anchored=False),
 )
+DOCUMENTS = Search("DocumentReference", "encounter", needed=True, without=("content", "text", "contained"))
+"""The notes of the encounter without what is in them: their type, and whether they are signed."""
 BY_PATIENT = (Search("Coverage", "patient", ("Coverage:payor", "Coverage:subscriber")),)
 
 FOLLOWED: Mapping[str, tuple[str, ...]] = {
@@ -77,6 +79,7 @@ FOLLOWED: Mapping[str, tuple[str, ...]] = {
         "serviceProvider",
         "diagnosis.condition",
         "basedOn",
+        "appointment",
     ),
     "Claim": (
         "careTeam.provider",
@@ -119,10 +122,12 @@ class EncounterFetcher:
         patient_anchored: bool = False,
         by_encounter: tuple[Search, ...] = BY_ENCOUNTER,
         by_patient: tuple[Search, ...] = BY_PATIENT,
+        followed_types: frozenset[str] = FOLLOWED_TYPES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._includes, self._anchored = client, includes, patient_anchored
         self._by_encounter, self._by_patient = by_encounter, by_patient
+        self._followed_types = followed_types
         self._clock = clock
         self._cache = ResourceCache(clock)
         self._absent: dict[str, float] = {}
@@ -135,7 +140,7 @@ class EncounterFetcher:
     async def fetch(self, ref: EncounterRef) -> EncounterRecord:
         """The encounter with everything a claim may need, as the EHR gave it; raises only `AdapterError`s."""
         client = self._client.counting()
-        found = _Found(client.base_url)
+        found = _Found(client.base_url, self._followed_types)
         first = [self._encounter(client, ref)]
         if not self._anchored:
             first += [self._search(client, search, ref.encounter_id) for search in self._by_encounter]
@@ -191,7 +196,7 @@ class EncounterFetcher:
                 raise
             self._remember_absent(search.resource_type)
         except UnexpectedResponse as problem:
-            if search.required:
+            if search.needed:
                 raise
             self._note_absent(search.resource_type, problem)
         return []
@@ -235,8 +240,8 @@ class EncounterFetcher:
 class _Found:
     """What has been read for one encounter, each resource once, in the order of arrival."""
 
-    def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
+    def __init__(self, base_url: str, followed_types: frozenset[str]) -> None:
+        self._base_url, self._followed_types = base_url, followed_types
         self._tried: set[str] = set()
         self.resources: dict[str, Resource] = {}
 
@@ -256,7 +261,7 @@ class _Found:
             for path in FOLLOWED.get(resource["resourceType"], ())
             for reference in references_at(resource, path)
         )
-        types = FOLLOWED_TYPES - coming
+        types = self._followed_types - coming
         wanted = [r for r in dict.fromkeys(named) if r is not None and r.partition("/")[0] in types]
         unread = [r for r in wanted if r not in self.resources and r not in self._tried]
         self._tried.update(unread)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.canonical.errors import MappingError, NotSignedOff
 from gateway.kit.ehr_element import Element, code_values
-from gateway.kit.ehr_fetch import Search
+from gateway.kit.ehr_fetch import DOCUMENTS, Search
 from gateway.kit.ehr_signoff import SignOff, SignOffRule
 from gateway.kit.ehr_source import Known, Source
 
@@ -20,9 +20,9 @@ SIGN_NOTE = "Sign the visit's note in the EHR; the gateway then picks the visit 
 
 SEARCHES: Mapping[SignOff, Search] = {
     # the note itself is no billing data: it is dropped as soon as it has been read
-    SignOff.DOCUMENT: Search("DocumentReference", "encounter", required=True, without=("content", "text", "contained")),
-    SignOff.COMPOSITION: Search("Composition", "encounter", required=True, without=("section", "text", "contained")),
-    SignOff.PROVENANCE: Search("Provenance", "target", typed=True, required=True, without=("text", "contained")),
+    SignOff.DOCUMENT: DOCUMENTS,
+    SignOff.COMPOSITION: Search("Composition", "encounter", needed=True, without=("section", "text", "contained")),
+    SignOff.PROVENANCE: Search("Provenance", "target", typed=True, needed=True, without=("text", "contained")),
 }
 """What is read beside the encounter, by where the proof is; a status, an extension or a tag is in the encounter."""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.canonical.models import WITHDRAWN
+from gateway.kit.ehr_charge_rows import CHARGE_TABLES
+from gateway.kit.ehr_feed_settings import Feed, FeedSettings
 from gateway.kit.ehr_signoff import SignOff, SignOffRule
 from gateway.kit.smart_access import SmartAccess
 from gateway.kit.smart_scopes import ScopeStyle, in_style, is_covered, resource_type
@@ -30,13 +33,6 @@ BACKEND_SCOPES = (
 )
 """The least that turning an encounter into a claim needs, in SMART v2 syntax."""
 
-SIGNOFF_SCOPES = {
-    SignOff.DOCUMENT: "system/DocumentReference.rs",
-    SignOff.COMPOSITION: "system/Composition.rs",
-    SignOff.PROVENANCE: "system/Provenance.rs",
-}
-"""What the sign-off gate needs beside them."""
-
 SOURCE_SCOPES = {"claim": "system/Claim.rs", "charge_item": "system/ChargeItem.rs"}
 """Not asked for when `charge_sources` does not name the source."""
 
@@ -56,7 +52,7 @@ class WebhookSignature(StrEnum):
     HMAC_SHA256 = "hmac_sha256"
 
 
-class SmartSettings(SmartAccess):
+class SmartSettings(SmartAccess, FeedSettings):
     """One clinic's connection to one EHR."""
 
     scopes: tuple[str, ...] = Field(
@@ -95,7 +91,7 @@ class SmartSettings(SmartAccess):
     includes: bool = Field(default=True, description="Fold reads into searches by _include, where the EHR follows it.")
     patient_anchored: bool = Field(
         default=False,
-        description="The EHR refuses searches that do not name the patient: name it, and do not poll.",
+        description="The EHR refuses searches that do not name the patient; polls go by export or by appointments.",
     )
     follow_unsigned: bool = Field(
         default=False,
@@ -118,7 +114,8 @@ class SmartSettings(SmartAccess):
         default=(), description="Codes (LOINC) of the documents whose state counts; by default any of the encounter's."
     )
     charge_sources: tuple[str, ...] = Field(
-        default=(), description="Where charges are looked for, in order: claim, charge_item, procedure; default all."
+        default=(),
+        description="Where charges are looked for, in order: claim, charge_item, charge_map, procedure; default all.",
     )
     modifier_extensions: tuple[str, ...] = Field(
         default=(), description="URLs of extensions that carry a charge's modifiers."
@@ -138,22 +135,34 @@ class SmartSettings(SmartAccess):
         """What must prove the signature."""
         return SignOffRule(self.signoff, self.signoff_values, self.signoff_url, self.signoff_document_types)
 
-    @property
-    def asked_scopes(self) -> tuple[str, ...]:
-        """What the token request asks for: the scopes and what the gate needs, in the server's grammar.
+    def scopes_for(self, types: Iterable[str] = ()) -> tuple[str, ...]:
+        """What the token request asks for, in the server's grammar: the scopes, and those to search `types` as well.
 
         By default nothing is asked for that this connection does not use.
         """
         scopes = self.scopes if "scopes" in self.model_fields_set else self._used_scopes()
-        gate = SIGNOFF_SCOPES.get(self.signoff)
-        more = [gate] if gate and not is_covered(gate, scopes) else []
-        return in_style((*scopes, *more), self.scope_style)
+        more = (f"system/{kind}.rs" for kind in (*types, *self._feed_types()))
+        return in_style((*scopes, *(scope for scope in more if not is_covered(scope, scopes))), self.scope_style)
 
     def _used_scopes(self) -> tuple[str, ...]:
         unused = {scope for source, scope in SOURCE_SCOPES.items() if source not in (self.charge_sources or (source,))}
         if self.subscription is SubscriptionStyle.NONE:
             unused.add("system/Subscription.crus")
         return tuple(scope for scope in self.scopes if scope not in unused)
+
+    def _feed_types(self) -> tuple[str, ...]:
+        """What finding encounters reads beside them."""
+        if self.feed is Feed.APPOINTMENTS or (self.feed is Feed.AUTO and self.patient_anchored):
+            return ("Appointment",)
+        return ("Group",) if self.feed is Feed.BULK and self.bulk_group else ()
+
+    @field_validator("charge_sources")
+    @classmethod
+    def _known_sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = (*CHARGE_TABLES, "charge_map")
+        if unknown := [source for source in value if source not in known]:
+            raise ValueError(f"{' '.join(unknown)} is no source of charges; there are {', '.join(known)}")
+        return value
 
     @model_validator(mode="after")
     def _topic(self) -> Self:
@@ -164,7 +173,7 @@ class SmartSettings(SmartAccess):
     @model_validator(mode="after")
     def _scopes(self) -> Self:
         """No scope is asked for that the server refuses or that its grammar cannot say."""
-        refused = [scope for scope in self.asked_scopes if resource_type(scope) in self.forbidden_scopes]
+        refused = [scope for scope in self.scopes_for() if resource_type(scope) in self.forbidden_scopes]
         if refused:
             raise ValueError(f"this EHR refuses to be asked for {' '.join(refused)}; see forbidden_scopes")
         return self

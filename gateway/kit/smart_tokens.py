@@ -28,6 +28,7 @@ def smart_tokens(
     http: httpx.AsyncClient,
     *,
     vendor: str,
+    scopes: tuple[str, ...],
     refusal: TokenRefusal,
     before: Callable[[str], Awaitable[None]],
 ) -> SmartTokens:
@@ -42,14 +43,13 @@ def smart_tokens(
         discovery = Discovery(vendor=vendor, base_url=settings.base_url, http=http, token_url=settings.token_url)
         secret = settings.client_secret.get_secret_value()
         client = OAuthClient(vendor, settings.token_url or "", settings.client_id, secret, _PLACES[way], refusal)
-        scopes = settings.asked_scopes
         return SmartSecretTokens(client, context, http, scopes=scopes, discovery=discovery, before=before)
     return SmartBackendClient(
         vendor=vendor,
         base_url=settings.base_url,
         client_id=settings.client_id,
         key=SigningKey.load(settings.private_key.get_secret_value(), settings.algorithm, settings.key_id),
-        scopes=settings.asked_scopes,
+        scopes=scopes,
         http=http,
         token_url=settings.token_url,
         now=context.now,

@@ -36,7 +36,7 @@ class VendorDialect:
     unconfirmed: frozenset[str] = field(default_factory=frozenset)
 
 
-_NO_CHARGES = ("procedure",)
+_NO_CHARGES = ("charge_map", "procedure")
 _CLOSED = {
     # most vendors: no search without a patient, no push, no charges, and a note that is signed after the visit closes
     "patient_anchored": True,
@@ -59,7 +59,7 @@ DIALECTS: Mapping[DialectName, VendorDialect] = {
             **_CLOSED,
             "client_authentication": "client_secret_basic",
             "forbidden_scopes": ("*",),
-            "charge_sources": ("charge_item", "procedure"),
+            "charge_sources": ("charge_item", *_NO_CHARGES),
         },
         frozenset({"signoff", "settle_seconds"}),
     ),
@@ -69,7 +69,7 @@ DIALECTS: Mapping[DialectName, VendorDialect] = {
             **_CLOSED,
             "forbidden_scopes": ("Group",),
             "calls_per_minute": 250,
-            "charge_sources": ("charge_item", "procedure"),
+            "charge_sources": ("charge_item", *_NO_CHARGES),
         },
         frozenset({"patient_anchored", "settle_seconds"}),
     ),
@@ -80,7 +80,7 @@ DIALECTS: Mapping[DialectName, VendorDialect] = {
     ),
     DialectName.NEXTGEN_OFFICE: VendorDialect(
         "NextGen Office",
-        {**_CLOSED, "scopes": ("system/*.rs",)},
+        {**_CLOSED, "scopes": ("system/*.rs",), "bulk_post": True},
         frozenset({"patient_anchored", "charge_sources", "settle_seconds"}),
     ),
     DialectName.VERADIGM: VendorDialect(
@@ -100,7 +100,7 @@ DIALECTS: Mapping[DialectName, VendorDialect] = {
             "scopes": ("system/*.read",),
             "scope_style": "v1",
             "subscription": "none",
-            "charge_sources": ("claim", "procedure"),
+            "charge_sources": ("claim", *_NO_CHARGES),
             "settle_seconds": 300.0,
         },
         frozenset({"settle_seconds"}),

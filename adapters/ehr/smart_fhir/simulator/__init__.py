@@ -14,7 +14,9 @@ Knobs in `options.credentials`, all strings; lists are separated by commas:
   (Type=error), errors (oauth, epic, subcode, gateway, html), expires_in, lifetime (number, text, absent), discovery
   (smart, metadata, wrong, none).
 * FHIR: types, accept, patient_anchored, anchored, refused_parameters (Type.name), refusals_as_200, page_size, total,
-  repeats, masked (Type.element), rate_per_second, calls_per_minute (its minute is scaled by the pace).
+  repeats, masked (Type.element), rate_per_second, calls_per_minute (its minute is scaled by the pace), export,
+  export_polls, export_retry_after, export_lines, export_post (see `ExportRules`), refuse (JSON text: which feeds are
+  refused and how, see `Refusals`).
 * Clinic: charges (claim, charge_item, procedure), proof (document, provenance), closed_early, strict (invalid FHIR is
   not loaded), topics (canonical URLs; without them any http(s) URL means "an encounter was signed"), time_scale
   (shortens delivery back-off, handshake delay and heartbeats).
@@ -37,16 +39,19 @@ from adapters.ehr.smart_fhir.simulator.subscriptions import Subscriptions
 from adapters.ehr.smart_fhir.simulator.variants import VARIANTS, Knobs, manners, token_rules
 from gateway.canonical import jsonio
 from gateway.kit.fhir_simulator.access import Access, RateLimit, authorize, check_acceptable
+from gateway.kit.fhir_simulator.appointments import appointments
+from gateway.kit.fhir_simulator.export import ExportRules
 from gateway.kit.fhir_simulator.fhir import FhirApi, Paging
 from gateway.kit.fhir_simulator.load import Loaded, load
 from gateway.kit.fhir_simulator.manners import MinuteLimit, Shaping
 from gateway.kit.fhir_simulator.metadata import capability_statement, smart_configuration
+from gateway.kit.fhir_simulator.refusals import Refusals
 from gateway.kit.fhir_simulator.scopes import Scope, parse_scopes
 from gateway.kit.fhir_simulator.store import Store
 from gateway.kit.fhir_simulator.token import Client, TokenEndpoint
 from gateway.kit.simulator import SandboxConnection, SimulatorOptions
 from gateway.kit.simulator_app import Command, SimulatorApp
-from gateway.kit.simulator_http import Refused, Request, Response, fhir, plain_json, refuse
+from gateway.kit.simulator_http import Refused, Request, Resource, Response, fhir, plain_json, refuse
 
 DEFAULT_TOPIC = "https://fhir-billing-gateway.org/fhir/SubscriptionTopic/encounter-signed"
 _DEFAULTS = {
@@ -160,7 +165,14 @@ class SmartFhirSimulator(SimulatorApp):
         self.limit = RateLimit(float(knobs["rate_per_second"]))
         self.minute = MinuteLimit(int(knobs["calls_per_minute"]), 60.0 * self.options.pace)
         self.shaping = Shaping(self.manners)
-        self.api = FhirApi(self.base, store, paging, patient_anchored=bool(self.manners.anchored))
+        self.api = FhirApi(
+            self.base,
+            store,
+            paging,
+            patient_anchored=bool(self.manners.anchored),
+            rules=ExportRules.of(knobs),
+            refusals=Refusals(jsonio.loads(knobs.get("refuse", "{}"))),
+        )
         self.tokens = TokenEndpoint(self.token_url, client, self.algorithms, int(knobs["expires_in"]), self.rules)
         timing = Timing(scale=float(knobs["time_scale"]))
         self.subscriptions = Subscriptions(self.base, store, frozenset(self.topics), timing)
@@ -171,7 +183,12 @@ class SmartFhirSimulator(SimulatorApp):
     def _admit(self, data: Any) -> int:
         loaded: Loaded = load(data, strict=self.knobs.get("strict") == "true")
         self.rejected += loaded.rejected
-        return self.signoff.admit(charged_as(self.knobs.get("charges", ""), loaded.resources.values()))
+        return self._shown(charged_as(self.knobs.get("charges", ""), loaded.resources.values()))
+
+    def _shown(self, resources: list[Resource]) -> int:
+        admitted = self.signoff.admit(resources)
+        self.signoff.admit(appointments(resources))
+        return admitted
 
     async def aclose(self) -> None:
         """Stop what is still being delivered."""
@@ -240,7 +257,13 @@ class SmartFhirSimulator(SimulatorApp):
             "expire_pages": lambda body: {"expired": self.api.forget_pages()},
             "expire_tokens": lambda body: {"expired": self.tokens.expire_all()},
             "data": lambda body: {"added": self._admit(body["resources"])},
+            "refuse": self._refuse,
         }
+
+    def _refuse(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.api.refusals.set(body.get("feeds", {}))
+        self.api.exports.problems = [jsonio.dumps(outcome_) for outcome_ in body.get("export_errors", [])]
+        return {"refused": self.api.refusals.styles}
 
     def state(self) -> dict[str, Any]:
         """Encounters, signings with their notification times, and files that could not be loaded."""
@@ -255,6 +278,8 @@ def _names(request: Request) -> tuple[str, str]:
     if request.path == "/auth/token":
         return "token", "token"
     parts = request.path.removeprefix("/fhir").strip("/").split("/")
+    if parts[-1] == "$export":
+        return "export", f"{request.method} $export"
     if request.method == "POST" and parts == [""]:
         return "batch", "POST batch"
     if len(parts) == 1 or parts[-1] == "_search":

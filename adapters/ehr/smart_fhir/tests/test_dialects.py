@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from adapters.ehr.smart_fhir.simulator import build, connection
 from adapters.ehr.smart_fhir.simulator.variants import VARIANTS
 from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.errors import CredentialsRejected, NotSignedOff, PermissionMissing, RateLimited
+from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.canonical.models import EncounterRef, Resource
 from gateway.canonical.validation import check_encounter
 from gateway.kit.contract_support import NoPacer, Simulator, contract_context, simulator_running
@@ -36,7 +38,7 @@ FEES = {"G0463": Decimal("185.00"), "J1885": Decimal("33.33"), "G0108": Decimal(
 def fees() -> AdapterContext:
     """A clinic that has a price for what EHRs without charges leave open."""
     held = contract_context("ehr1")
-    clinic = replace(held.clinic, timezone=ZoneInfo("America/Chicago"), fee_schedule=FEES)
+    clinic = replace(held.clinic, timezone=ZoneInfo("America/Chicago"), fee_schedule=FeeSchedule.flat(FEES))
     return replace(held, clinic=clinic, now=utc_now)
 
 
@@ -120,8 +122,13 @@ def test_the_simulator_plays_every_dialect() -> None:
 
 
 def test_the_readme_has_the_table_of_the_dialects() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-    assert dialect_table() in readme
+    """GATEWAY_WRITE_GOLDEN=1 writes it anew."""
+    path, table = Path(__file__).parents[1] / "README.md", dialect_table()
+    before, _, rest = path.read_text("utf-8").partition(table.splitlines()[0])
+    present = f"{before}{table}\n\n{rest.partition(chr(10) * 2)[2]}"
+    if os.environ.get("GATEWAY_WRITE_GOLDEN"):
+        path.write_text(present, "utf-8")
+    assert path.read_text("utf-8") == present, "a dialect has other settings than README.md says"
 
 
 @pytest.mark.parametrize("name", list(DialectName))
