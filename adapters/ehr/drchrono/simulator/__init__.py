@@ -4,9 +4,10 @@ It serves a clinic day of FHIR resources as DrChrono's own objects, or such obje
 "patients": [...], ...}. Source: the vendor document for DrChrono, section 14 lists what it enforces.
 
 Knobs in `options.credentials`, all strings: client_id, client_secret, refresh_token (a consent given beforehand),
-webhook_secret, timezone, replica_lag (seconds), envelope (results or data), verbose_single ("false": reads of one object
-ignore `verbose`). `options.pace` scales both throttles. Control routes beside those of every EHR simulator: unlock, supervise,
-lines, drop_line, change, clock, replica, webhooks, verify_webhook, permissions, expire_tokens, revoke, envelope.
+webhook_secret, timezone, replica_lag (seconds), envelope (results or data), verbose_single ("false": single reads
+ignore `verbose`). `options.pace` scales both throttles. Control routes beside those of every EHR simulator: unlock,
+supervise, lines, drop_line, change, clock, replica, webhooks, verify_webhook, permissions, expire_tokens, revoke,
+envelope.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The clinic day as DrChrono would hold it: appointments, notes, line items, patients, doctors, offices.
 
-What DrChrono's API has no place for (place of service, NPI of the office, taxonomies) is left behind: `Seed.offices` and
-`Seed.doctors` give it as the settings of a connection. Source: vendor document sections 5 to 9.
+What DrChrono's API has no place for (place of service, NPI of the office, taxonomies) is left behind: `Seed.offices`
+and `Seed.doctors` give it as the settings of a connection. Source: vendor document sections 5 to 9.
 """
 
 from __future__ import annotations
