@@ -20,6 +20,7 @@ from gateway.pipeline.context import Pipeline, RetryPolicy
 from gateway.pipeline.receive import poll_job
 from gateway.pipeline.reconcile import reconcile_job
 from gateway.pipeline.worker import Worker
+from gateway.pipeline.write_back import write_back_job
 from gateway.ports.billing import BillingCapability
 from gateway.ports.ehr import EhrCapability
 from gateway.ports.records import JobKind, NewJob
@@ -199,6 +200,8 @@ async def _schedule_feeds(gateway: Gateway, *, subscribe: bool) -> None:
         capabilities = gateway.connections.ehr_info(clinic_id, name).capabilities
         if EhrCapability.POLL in capabilities and gateway.connections.poll_seconds(clinic_id, name) > 0:
             await gateway.store.ensure_job(clinic_id, poll_job(name))
+        if gateway.connections.writes_back(clinic_id, name):
+            await gateway.store.ensure_job(clinic_id, write_back_job(name))
         if subscribe and EhrCapability.SUBSCRIBE in capabilities and gateway.connections.public_url:
             job = NewJob(JobKind.SUBSCRIBE, f"subscribe:{name}", {"connection": name}, priority=1)
             await gateway.store.ensure_job(clinic_id, job)

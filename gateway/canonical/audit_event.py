@@ -53,6 +53,7 @@ class Step(StrEnum):
     CONNECTION_RESUMED = "connection-resumed"
     RECHECK_REQUESTED = "recheck-requested"
     SUBSCRIBED = "subscribed"
+    EHR_TOLD = "ehr-told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ _SHAPES: dict[Step, _Shape] = {
     Step.ENCOUNTER_WITHDRAWN: _Shape(_REST, (_INTERACTION, "read"), "R"),
     Step.MESSAGE_RECEIVED: _Shape(_REST, (_INTERACTION, "read"), "R"),
     Step.OUTCOME_LEARNED: _Shape(_REST, (_INTERACTION, "update"), "U"),
+    Step.EHR_TOLD: _Shape(_REST, (_INTERACTION, "update"), "U"),
     Step.SUBMISSION_LOOKED_UP: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
 }
 _DEFAULT = _Shape(_APPLICATION, (_LIFECYCLE, "transform"), "E")

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.canonical.codes import ACCOUNT_IDENTIFIER
 from gateway.canonical.findings import Finding
+from gateway.canonical.subscription import SubscriptionNotice
 
 Resource = dict[str, Any]
 """A FHIR R4 resource as parsed JSON."""
@@ -48,10 +49,14 @@ class EncounterRef:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A parsed notification: which encounters changed; `poll` asks for a poll because the notice names none."""
+    """A parsed notification: which encounters changed; `poll` asks for a poll because the notice names none.
+
+    `subscription` is None where the EHR does not say which subscription it speaks for.
+    """
 
     refs: tuple[EncounterRef, ...] = ()
     poll: bool = False
+    subscription: SubscriptionNotice | None = None
 
 
 WITHDRAWN = "entered-in-error"

@@ -1,19 +1,21 @@
 """The contract that every EHR adapter keeps, as a test class to inherit.
 
     class TestContract(EhrContract):
+        info = ADAPTER
         expected = ExpectedEncounter(...)
 
 The inheriting module, or its conftest, gives four fixtures: `simulator` (the running `contract_support.Simulator`),
 `ehr` (the adapter connected to it), `record` (what `fetch_encounter` gives, written by hand) and `event` (an accepted
-notification of `expected.encounter_id`). Imported by tests only.
+notification of `expected.encounter_id`; any request where the EHR sends none). What an adapter does not declare must be
+refused: that is tested instead. Imported by tests only.
 """
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import fhirkit
 import pytest
@@ -21,53 +23,41 @@ import pytest
 from gateway.canonical import codes, jsonio
 from gateway.canonical.errors import (
     MappingError,
+    NotificationError,
     NotificationMalformed,
     NotificationRejected,
     RateLimited,
+    UnsupportedOperation,
 )
 from gateway.canonical.models import (
     EncounterBundle,
     EncounterRecord,
     EncounterRef,
     NotificationRequest,
-    Resource,
     reference_of,
+)
+from gateway.kit.contract_encounter import (
+    FATE,
+    FHIR_REQUIRED,
+    ExpectedEncounter,
+    ExpectedLine,
+    RequiredElement,
+    without,
 )
 from gateway.kit.contract_support import Simulator
 from gateway.kit.ehr_references import references_at
 from gateway.kit.simulator import FaultKind
-from gateway.ports.ehr import EhrAdapter
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectedLine:
-    """One charge as the bundle must carry it."""
-
-    code: str
-    modifiers: tuple[str, ...]
-    quantity: Decimal
-    unit_price: Decimal | None
-    diagnosis_codes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectedEncounter:
-    """The billing facts of the test encounter: what must come out unchanged."""
-
-    encounter_id: str
-    diagnosis_codes: tuple[str, ...]
-    lines: tuple[ExpectedLine, ...]
-    member_ids: tuple[str, ...]
-    referring_npi: str
-    location_code: str
-    prior_authorization: str | None
+from gateway.ports.ehr import EhrAdapter, EhrAdapterInfo, EhrCapability
 
 
 class EhrContract:
     """Inherit this class; each test is one promise of `gateway.ports.ehr.EhrAdapter`."""
 
+    info: ClassVar[EhrAdapterInfo]
     expected: ClassVar[ExpectedEncounter]
+    required: ClassVar[tuple[RequiredElement, ...]] = FHIR_REQUIRED
     max_warm_calls: ClassVar[int] = 8
+    first_cursor: ClassVar[str | None] = "2020-01-01T00:00:00+00:00"
     references: ClassVar[tuple[str, ...]] = (
         "subject",
         "patient",
@@ -81,14 +71,27 @@ class EhrContract:
         "diagnosis.condition",
         "performer.actor",
     )
-    required: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("Encounter", "subject"),
-        ("Encounter", "period"),
-        ("Encounter", "participant"),
-        ("Patient", "birthDate"),
-        ("Patient", "name"),
-        ("Coverage", "payor"),
-    )
+
+    def forged(self, event: NotificationRequest) -> list[NotificationRequest]:
+        """Requests that somebody else could send: without, and with a wrong, secret or signature."""
+        wrong: list[dict[str, str]] = [
+            {},
+            {"authorization": "Bearer wrong"},
+            {"authorization": "Bearer "},
+            {"x-signature": "00"},
+            {name: "sha256=00" if "signature" in name else value for name, value in event.headers.items()},
+        ]
+        kept = {k: v for k, v in event.headers.items() if k != "authorization" and "signature" not in k}
+        return [replace(event, headers={**kept, **headers}) for headers in wrong[:-1]] + (
+            [replace(event, headers=wrong[-1])] if wrong[-1] != dict(event.headers) else []
+        )
+
+    def unknown_event(self, event: NotificationRequest) -> NotificationRequest:
+        """A genuine notification of something that is no encounter."""
+        return replace(event, path="", body=b'{"resourceType":"Basic","id":"x"}')
+
+    def _can(self, capability: EhrCapability) -> bool:
+        return capability in self.info.capabilities
 
     @pytest.fixture
     def bundle(self, ehr: EhrAdapter, record: EncounterRecord) -> EncounterBundle:
@@ -99,37 +102,103 @@ class EhrContract:
         self, ehr: EhrAdapter, event: NotificationRequest
     ) -> None:
         """Verification reads raw bytes: a body that is not JSON makes no difference."""
-        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Bearer "}, {"x-signature": "00"}):
-            with pytest.raises(NotificationRejected):
-                ehr.verify_notification(replace(event, headers=headers, body=b"\xff not JSON"))
+        for request in self.forged(event):
+            for body in (request.body, b"\xff not JSON"):
+                with pytest.raises(NotificationRejected):
+                    ehr.verify_notification(replace(request, body=body))
+
+    def test_a_signature_replayed_over_another_body_is_refused(
+        self, ehr: EhrAdapter, event: NotificationRequest
+    ) -> None:
+        """Where the EHR signs its bodies; a secret that it only repeats proves nothing about the body."""
+        other = replace(event, body=event.body + b" ")
+        if not self.signs_bodies:
+            assert self._verified(ehr, other) is self._can(EhrCapability.NOTIFY)
+            return
+        with pytest.raises(NotificationRejected):
+            ehr.verify_notification(other)
+
+    signs_bodies: ClassVar[bool] = False
 
     def test_the_right_secret_is_accepted(self, ehr: EhrAdapter, event: NotificationRequest) -> None:
-        """The event fixture is a genuine notification."""
-        ehr.verify_notification(event)
+        """The event fixture is a genuine notification; an EHR that sends none is believed nothing."""
+        assert self._verified(ehr, event) is self._can(EhrCapability.NOTIFY)
+
+    def _verified(self, ehr: EhrAdapter, event: NotificationRequest) -> bool:
+        try:
+            ehr.verify_notification(event)
+        except NotificationRejected:
+            return False
+        return True
 
     def test_the_same_event_twice_gives_the_same_key(self, ehr: EhrAdapter, event: NotificationRequest) -> None:
         """Vendors send one event more than once; the inbox tells by the key."""
+        if not self._can(EhrCapability.NOTIFY):
+            with pytest.raises(UnsupportedOperation):
+                ehr.parse_notification(event)
+            return
         first, second = ehr.parse_notification(event), ehr.parse_notification(event)
         assert [r.encounter_id for r in first.refs] == [self.expected.encounter_id]
         assert first == second
 
     def test_unknown_events_are_ignored(self, ehr: EhrAdapter, event: NotificationRequest) -> None:
-        """A resource that is not about an encounter names none and is no error."""
-        other = replace(event, path="", body=b'{"resourceType":"Basic","id":"x"}')
-        assert ehr.parse_notification(other).refs == ()
+        """An event that is not about an encounter names none and is no error."""
+        if self._can(EhrCapability.NOTIFY):
+            assert ehr.parse_notification(self.unknown_event(event)).refs == ()
 
     def test_a_broken_body_is_malformed(self, ehr: EhrAdapter, event: NotificationRequest) -> None:
         """HTTP 400, not a crash."""
         for body in (b"{", b"[]", b"1", b"{}", b"\xff\xfe"):
-            with pytest.raises(NotificationMalformed):
+            expected = NotificationMalformed if self._can(EhrCapability.NOTIFY) else UnsupportedOperation
+            with pytest.raises(expected):
                 ehr.parse_notification(replace(event, body=body))
+
+    def test_a_challenge_without_its_capability_is_refused(self, ehr: EhrAdapter, event: NotificationRequest) -> None:
+        """A GET on the hook proves nothing to anybody unless the EHR asks for it; and then not without its question."""
+        expected = NotificationError if self._can(EhrCapability.CHALLENGE) else UnsupportedOperation
+        with pytest.raises(expected):
+            ehr.answer_challenge(replace(event, method="GET", query={}, body=b""))
 
     async def test_polling_finds_the_signed_encounter(self, ehr: EhrAdapter) -> None:
         """Each found encounter comes with a cursor, and a poll from that cursor works."""
-        found = [pair async for pair in ehr.changed_encounters("2020-01-01T00:00:00+00:00")]
+        if not self._can(EhrCapability.POLL):
+            with pytest.raises(UnsupportedOperation):
+                [pair async for pair in ehr.changed_encounters(None)]
+            return
+        found = [pair async for pair in ehr.changed_encounters(self.first_cursor)]
         assert self.expected.encounter_id in [ref.encounter_id for ref, _ in found]
         again = [ref async for ref, _ in ehr.changed_encounters(found[-1][1])]
         assert {ref.dedupe_key for ref in again} <= {ref.dedupe_key for ref, _ in found}
+
+    async def test_backfill_finds_the_signed_encounter_and_resumes(self, ehr: EhrAdapter) -> None:
+        """From the last position on nothing is left but what was there already."""
+        since = date(2020, 1, 1)
+        if not self._can(EhrCapability.BACKFILL):
+            with pytest.raises(UnsupportedOperation):
+                [pair async for pair in ehr.backfill(since, None)]
+            return
+        found = [pair async for pair in ehr.backfill(since, None)]
+        assert self.expected.encounter_id in [ref.encounter_id for ref, _ in found]
+        rest = [ref.encounter_id async for ref, _ in ehr.backfill(since, found[-1][1])]
+        assert set(rest) <= {ref.encounter_id for ref, _ in found}
+
+    async def test_writing_back_without_its_capability_is_refused(self, ehr: EhrAdapter) -> None:
+        """What the EHR cannot hold is not pretended."""
+        if not self._can(EhrCapability.WRITE_BACK):
+            with pytest.raises(UnsupportedOperation):
+                await ehr.write_back(self._ref(), FATE)
+
+    async def test_writing_back_twice_is_as_once(self, ehr: EhrAdapter, simulator: Simulator) -> None:
+        """A worker may die after it has told the EHR: the next one tells it again."""
+        if self._can(EhrCapability.WRITE_BACK):
+            await ehr.write_back(self._ref(), FATE)
+            once = self.written(simulator)
+            await ehr.write_back(self._ref(), FATE)
+            assert once and self.written(simulator) == once
+
+    def written(self, simulator: Simulator) -> list[Any]:
+        """What the simulator's ledger holds of write-backs."""
+        return list(simulator.ledger()["written"])
 
     async def test_fetch_gives_what_normalize_needs(self, ehr: EhrAdapter, bundle: EncounterBundle) -> None:
         """Over real HTTP the same facts arrive as from the hand-written record."""
@@ -182,38 +251,26 @@ class EhrContract:
 
     def test_a_missing_required_element_is_named(self, ehr: EhrAdapter, record: EncounterRecord) -> None:
         """The biller is told which element of which resource, and what to do."""
-        for resource_type, name in self.required:
+        for required in self.required:
             with pytest.raises(MappingError) as raised:
-                ehr.normalize(without(record, resource_type, name))
+                ehr.normalize(without(record, required.record_type, required.element))
             finding = raised.value.findings[0]
-            assert finding.expression.startswith(resource_type), finding.expression
-            assert name in finding.expression
+            assert finding.expression.startswith(required.expression), (required, finding.expression)
             assert finding.message and finding.fix
+
+    def test_charges_without_a_price_are_none_and_nothing_is_a_float(self, bundle: EncounterBundle) -> None:
+        """Money is decimal all the way."""
+        assert {type(line.quantity) for line in bundle.charges} == {Decimal}
+        assert {type(line.unit_price) for line in bundle.charges} <= {Decimal, type(None)}
+
+    async def test_the_probe_finds_everything_in_order_and_names_a_remedy_when_not(
+        self, ehr: EhrAdapter, simulator: Simulator
+    ) -> None:
+        """`gateway check` says what works; a broken EHR is reported, never raised."""
+        assert [probe for probe in await ehr.probe() if not probe.ok] == []
+        simulator.fail("*", FaultKind.HTTP_500, times=500)
+        broken = [probe for probe in await ehr.probe() if not probe.ok]
+        assert broken and all(probe.remedy for probe in broken)
 
     def _ref(self) -> EncounterRef:
         return EncounterRef(self.expected.encounter_id, f"Encounter/{self.expected.encounter_id}")
-
-
-def without(record: EncounterRecord, resource_type: str, name: str) -> EncounterRecord:
-    """A copy of a record in which no resource of a type has an element any more."""
-
-    def stripped(resource: Resource) -> Resource:
-        kept = copy.deepcopy(resource)
-        if kept["resourceType"] == resource_type:
-            kept.pop(name, None)
-        return kept
-
-    if resource_type == "Encounter" and name == "period":  # a charge's own date would stand in for it
-        resources = tuple(without_dates(resource) for resource in record.resources)
-    else:
-        resources = tuple(stripped(resource) for resource in record.resources)
-    return replace(record, encounter=stripped(record.encounter), resources=resources)
-
-
-def without_dates(resource: Resource) -> Resource:
-    """A copy of a resource whose charges carry no dates of their own."""
-    kept = copy.deepcopy(resource)
-    for holder in (kept, *kept.get("item", [])):
-        for name in ("servicedDate", "servicedPeriod", "occurrenceDateTime", "performedDateTime"):
-            holder.pop(name, None)
-    return kept

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
 from typing import ClassVar
 
 from gateway.canonical.errors import NotificationRejected, UnsupportedOperation
 from gateway.canonical.models import ClaimFate, EncounterRef, Notification, NotificationRequest
+from gateway.canonical.subscription import Subscribed
 
 
 class EhrBase:
@@ -40,9 +41,25 @@ class EhrBase:
         raise self._unsupported("backfill", "former encounters cannot be listed")
         yield
 
-    async def subscribe(self, endpoint: str) -> str:
+    async def subscribe(self, endpoint: str) -> Sequence[Subscribed]:
         """Not without SUBSCRIBE."""
         raise self._unsupported("subscribe", "the EHR cannot be asked for notifications over its API")
+
+    async def renew(self, subscription: str, endpoint: str) -> Subscribed:
+        """Not by default: the gateway subscribes anew."""
+        raise self._unsupported("renew", "a subscription cannot be changed once it is made")
+
+    async def unsubscribe(self, subscription: str) -> None:
+        """Not by default: the hook refuses what a former subscription still sends."""
+        raise self._unsupported("unsubscribe", "a subscription cannot be ended over the EHR's API")
+
+    async def subscription_status(self, subscription: str) -> Subscribed:
+        """Not by default: its notifications alone show that it lives."""
+        raise self._unsupported("subscription_status", "the EHR cannot be asked how a subscription fares")
+
+    async def missed_events(self, subscription: str, since: int, until: int) -> Notification:
+        """Not by default: the feed is polled."""
+        raise self._unsupported("missed_events", "the EHR does not keep the events of a subscription")
 
     async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
         """Not without WRITE_BACK."""

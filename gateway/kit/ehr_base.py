@@ -24,6 +24,7 @@ from gateway.canonical.models import (
     NotificationRequest,
     Resource,
 )
+from gateway.canonical.subscription import Subscribed
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.ehr_adapter import EhrBase
 from gateway.kit.ehr_client import FhirClient
@@ -136,9 +137,9 @@ class SmartFhirEhr(EhrBase):
             maps=self.resource_maps,
         )
 
-    async def subscribe(self, endpoint: str) -> str:
-        """Ask the EHR to notify `endpoint`; returns the id of the Subscription, created or reused."""
-        return await subscribe(self.client, self.settings, endpoint)
+    async def subscribe(self, endpoint: str) -> tuple[Subscribed, ...]:
+        """Ask the EHR to notify `endpoint`; returns the Subscription, created or reused."""
+        return (await subscribe(self.client, self.settings, endpoint),)
 
     async def probe(self) -> list[Probe]:
         """Discovery, token, scopes, a search and subscriptions, each reported with its remedy."""

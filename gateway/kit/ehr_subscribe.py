@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from gateway.canonical.errors import ErrorCode, UnexpectedResponse, UnsupportedOperation
 from gateway.canonical.models import Resource
+from gateway.canonical.subscription import Subscribed, SubscriptionStatus
 from gateway.kit.ehr_client import FHIR_JSON, FhirClient
+from gateway.kit.ehr_element import parsed_instant
 from gateway.kit.ehr_settings import SmartSettings, SubscriptionStyle, WebhookSignature
 
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition"
 MEDPLUM_SECRET = "https://www.medplum.com/fhir/StructureDefinition/subscription-secret"  # noqa: S105 - a URL
 REASON = "Encounters that are signed off, for billing"
-LIVE = frozenset({"requested", "active"})
+LIVE = frozenset({SubscriptionStatus.REQUESTED, SubscriptionStatus.ACTIVE})
 
 
 def subscription_for(settings: SmartSettings, endpoint: str) -> Resource:
@@ -44,20 +46,31 @@ def subscription_for(settings: SmartSettings, endpoint: str) -> Resource:
     return subscription
 
 
-async def subscribe(client: FhirClient, settings: SmartSettings, endpoint: str) -> str:
-    """Create the Subscription, or reuse an equal one that lives, or revive an equal one that does not; its id."""
+async def subscribe(client: FhirClient, settings: SmartSettings, endpoint: str) -> Subscribed:
+    """Create the Subscription, or reuse an equal one that lives, or revive an equal one that does not."""
     if settings.subscription is SubscriptionStyle.NONE or not settings.webhook_secret.get_secret_value():
         text = "subscriptions are switched off for this connection, or it has no webhook_secret"
         raise UnsupportedOperation(client.vendor, "subscribe", text)
     wanted = subscription_for(settings, endpoint)
     equal = [s for s in await _existing(client, endpoint) if _is_equal(s, wanted)]
     live = next((s for s in equal if s.get("status") in LIVE), None)
-    if live is not None:
-        return str(live["id"])
-    stored = await (client.update({**wanted, "id": equal[0]["id"]}) if equal else client.create(wanted))
-    if not isinstance(stored.get("id"), str) or not stored["id"]:
+    if live is None:
+        live = await (client.update({**wanted, "id": equal[0]["id"]}) if equal else client.create(wanted))
+    if not isinstance(live.get("id"), str) or not live["id"]:
         raise UnexpectedResponse(client.vendor, "subscribe", "the EHR's answer names no subscription")
-    return str(stored["id"])
+    return subscribed(live, settings)
+
+
+def subscribed(subscription: Resource, settings: SmartSettings) -> Subscribed:
+    """What a Subscription resource says; only those of the Backport number their events."""
+    status = subscription.get("status")
+    return Subscribed(
+        id=str(subscription["id"]),
+        topic=str(subscription.get("criteria", "")),
+        status=SubscriptionStatus(status) if status in list(SubscriptionStatus) else SubscriptionStatus.REQUESTED,
+        ends_at=parsed_instant(subscription.get("end")),
+        counts=settings.subscription is SubscriptionStyle.BACKPORT,
+    )
 
 
 async def _existing(client: FhirClient, endpoint: str) -> list[Resource]:

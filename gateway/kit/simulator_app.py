@@ -137,7 +137,8 @@ class SimulatorApp(ABC):
             return outcome(400, "invalid", f"the control body is not understood: {type(problem).__name__}")
 
     async def _commanded(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        command = {"faults": self._set_faults, "reset": self._reset, **self.commands()}.get(name)
+        commands: dict[str, Command] = {"faults": self._set_faults, "reset": self._reset, **self.commands()}
+        command = commands.get(name)
         if command is None:
             raise refuse(404, "not-found", "there is no such control route")
         done = command(body)

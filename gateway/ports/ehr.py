@@ -19,6 +19,7 @@ from gateway.canonical.models import (
     Notification,
     NotificationRequest,
 )
+from gateway.canonical.subscription import Subscribed
 from gateway.ports.context import AdapterContext, Probe
 
 
@@ -64,8 +65,29 @@ class EhrAdapter(Protocol):
         `NotSignedOff` is for an encounter that may be signed off later without another notice.
         """
 
-    async def subscribe(self, endpoint: str) -> str:
-        """Ask the EHR to notify `endpoint`; returns the subscription's id."""
+    async def subscribe(self, endpoint: str) -> Sequence[Subscribed]:
+        """Ask the EHR to notify `endpoint`; returns every subscription that this takes.
+
+        An equal one that lives is kept, so that asking twice leaves one.
+        """
+
+    async def renew(self, subscription: str, endpoint: str) -> Subscribed:
+        """Prolong a subscription that ends, or revive one that is in error or off.
+
+        Raises `UnsupportedOperation` where the EHR can only be subscribed to anew.
+        """
+
+    async def unsubscribe(self, subscription: str) -> None:
+        """End a subscription at the EHR; one that is gone already is no error."""
+
+    async def subscription_status(self, subscription: str) -> Subscribed:
+        """What the EHR says of a subscription now; of one that it does not know, that it is off."""
+
+    async def missed_events(self, subscription: str, since: int, until: int) -> Notification:
+        """The events numbered `since` to `until`, both included; its `numbers` say which of them the EHR still has.
+
+        Raises `UnsupportedOperation` where the EHR does not keep them: then the feed is polled.
+        """
 
     async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
         """Tell the EHR what became of the encounter's claim; telling the same twice leaves one entry."""

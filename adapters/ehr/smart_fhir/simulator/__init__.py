@@ -13,15 +13,10 @@ taken to mean "an encounter was signed"), time_scale (shortens delivery back-off
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import time
-from collections import Counter
-from collections.abc import Callable, MutableMapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Any
 
 from joserfc.jwk import ECKey
 
@@ -36,24 +31,9 @@ from gateway.kit.fhir_simulator.metadata import capability_statement, smart_conf
 from gateway.kit.fhir_simulator.scopes import parse_scopes
 from gateway.kit.fhir_simulator.store import Store
 from gateway.kit.fhir_simulator.token import Client, TokenEndpoint
-from gateway.kit.simulator import FaultKind, Faults, SandboxConnection, SimulatorOptions
-from gateway.kit.simulator_http import (
-    Receive,
-    Refused,
-    Request,
-    Response,
-    Send,
-    fault_response,
-    fhir,
-    outcome,
-    parse_object,
-    plain_json,
-    read_request,
-    refuse,
-    reset_connection,
-    send_response,
-    until_client_leaves,
-)
+from gateway.kit.simulator import SandboxConnection, SimulatorOptions
+from gateway.kit.simulator_app import Command, SimulatorApp
+from gateway.kit.simulator_http import Request, Response, fhir, plain_json, refuse
 
 DEFAULT_TOPIC = "https://fhir-billing-gateway.org/fhir/SubscriptionTopic/encounter-signed"
 _DEFAULTS = {
@@ -66,12 +46,6 @@ _DEFAULTS = {
     "rate_per_second": "0",
     "time_scale": "1",
 }
-
-
-class ASGIApp(Protocol):
-    """An ASGI 3 application."""
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None: ...
 
 
 def new_credentials(seed: int) -> dict[str, str]:
@@ -88,7 +62,7 @@ def new_credentials(seed: int) -> dict[str, str]:
     }
 
 
-def build(options: SimulatorOptions) -> ASGIApp:
+def build(options: SimulatorOptions) -> SmartFhirSimulator:
     """The simulator as an ASGI application that answers under `options.base_url`."""
     return SmartFhirSimulator(options)
 
@@ -112,28 +86,24 @@ def connection(options: SimulatorOptions) -> SandboxConnection:
     return SandboxConnection(settings, {"SMART_PRIVATE_KEY": private, "SMART_WEBHOOK_SECRET": webhook_secret})
 
 
-class SmartFhirSimulator:
-    """The ASGI application: routes, faults, and the control routes under /_sim/."""
+class SmartFhirSimulator(SimulatorApp):
+    """The FHIR server with its token endpoint, subscriptions and clinicians."""
 
     def __init__(self, options: SimulatorOptions) -> None:
-        self.options = options
         self.knobs = {**_DEFAULTS, **options.credentials}
-        self.base_path = urlsplit(options.base_url).path.rstrip("/")
         self.base = f"{options.base_url}/fhir"
         self.token_url = f"{options.base_url}/auth/token"
         self.topics = tuple(filter(None, self.knobs.get("topics", "").split(",")))
         self.algorithms = frozenset(self.knobs["algorithms"].split(","))
         self.allowed = tuple(parse_scopes(self.knobs["scopes"]))
-        self.faults = Faults(options.seed)
-        self._start(options.data)
+        super().__init__(options)
 
-    def _start(self, data: Any) -> None:
+    def restart(self, data: Any) -> None:
         """The state of a new server over some data."""
         knobs, store = self.knobs, Store()
         paging = Paging(default=int(knobs["page_size"]))
         client = Client(knobs["client_id"], jsonio.loads(knobs["jwks"]), self.allowed, knobs.get("jwks_url", ""))
         self.store = store
-        self.calls: Counter[str] = Counter()
         self.rejected: list[dict[str, str]] = []
         self.limit = RateLimit(float(knobs["rate_per_second"]))
         self.api = FhirApi(self.base, store, paging, patient_anchored=knobs.get("patient_anchored") == "true")
@@ -148,45 +118,16 @@ class SmartFhirSimulator:
         self.rejected += loaded.rejected
         return self.signoff.admit(loaded.resources.values())
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        elif scope["type"] == "http":
-            request = await read_request(scope, receive, self.base_path)
-            if request.path.startswith("/_sim/"):
-                await send_response(send, await self._control(request))
-            else:
-                await self._serve(request, receive, send)
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while (await receive())["type"] != "lifespan.shutdown":
-            await send({"type": "lifespan.startup.complete"})
+    async def aclose(self) -> None:
+        """Stop what is still being delivered."""
         await self.subscriptions.aclose()
-        await send({"type": "lifespan.shutdown.complete"})
 
-    async def _serve(self, request: Request, receive: Receive, send: Send) -> None:
-        """One call of a client: counted, delayed, failed if a fault says so, else answered."""
-        operation, call = _names(request)
-        self.calls[call] += 1
-        if self.options.think_seconds:
-            await asyncio.sleep(self.options.think_seconds)
-        kind = self.faults.pick(operation)
-        if kind is None:
-            await send_response(send, self._answer(request))
-            return
-        if kind is FaultKind.SAVE_AFTER_TIMEOUT:
-            await until_client_leaves(receive)
-        if kind.value.endswith("_after_save") or kind is FaultKind.SAVE_AFTER_TIMEOUT:
-            self._answer(request)
-        await _fail(kind, receive, send)
+    def names(self, request: Request) -> tuple[str, str]:
+        """The operation that faults name ("read:Encounter"), and the call that the ledger counts ("GET Encounter")."""
+        return _names(request)
 
-    def _answer(self, request: Request) -> Response:
-        try:
-            return self._route(request)
-        except Refused as refusal:
-            return refusal.response
-
-    def _route(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Response:
+        """The server's answer, or an OperationOutcome."""
         path = request.path
         if path == "/auth/token":
             return self.tokens.handle(request)
@@ -204,58 +145,27 @@ class SmartFhirSimulator:
         handler = self.subscriptions if self.subscriptions.handles(request) else self.api
         return handler.handle(request, access)
 
-    async def _control(self, request: Request) -> Response:
-        """The control routes, in JSON; they are never delayed, limited or failed."""
-        name = request.path.removeprefix("/_sim/")
-        try:
-            if (request.method, name) == ("GET", "ledger"):
-                return plain_json(self.ledger())
-            if request.method != "POST":
-                raise refuse(405, "not-supported", "control routes are POST, the ledger is GET")
-            return plain_json(await self._command(name, parse_object(request.body)))
-        except Refused as refusal:
-            return refusal.response
-        except (KeyError, TypeError, ValueError) as problem:
-            return outcome(400, "invalid", f"the control body is not understood: {type(problem).__name__}")
-
-    async def _command(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        if name == "reset":
-            await self.subscriptions.aclose()
-            self.faults = Faults(self.options.seed)
-            self._start(body.get("data", self.options.data))
-            return {"encounters": len(self.store.of_type("Encounter"))}
-        commands: dict[str, Callable[[], dict[str, Any]]] = {
-            "sign": lambda: {"signed": self.signoff.sign(body)},
-            "amend": lambda: self.signoff.amend(body["encounter_id"]),
-            "withdraw": lambda: self.signoff.withdraw(body["encounter_id"]),
-            "duplicate": lambda: self.signoff.duplicate(body["encounter_id"]),
-            "faults": lambda: self._set_faults(body),
-            "expire_tokens": lambda: {"expired": self.tokens.expire_all()},
-            "data": lambda: {"added": self._admit(body["resources"])},
-        }
-        if name not in commands:
-            raise refuse(404, "not-found", "there is no such control route")
-        return commands[name]()
-
-    def _set_faults(self, body: dict[str, Any]) -> dict[str, Any]:
-        self.faults.configure(body)
-        return {"rules": len(self.faults.rules)}
-
-    def ledger(self) -> dict[str, Any]:
-        """What happened so far: encounters, signings with their notification times, calls, faults, rejected files."""
-        encounters = {"total": len(self.store.of_type("Encounter")), "unsigned": self.signoff.unsigned}
+    def commands(self) -> dict[str, Command]:
+        """What clinicians and administrators do."""
         return {
-            "at": time.time(),
-            "encounters": encounters,
+            "sign": lambda body: {"signed": self.signoff.sign(body)},
+            "amend": lambda body: self.signoff.amend(body["encounter_id"]),
+            "withdraw": lambda body: self.signoff.withdraw(body["encounter_id"]),
+            "duplicate": lambda body: self.signoff.duplicate(body["encounter_id"]),
+            "expire_tokens": lambda body: {"expired": self.tokens.expire_all()},
+            "data": lambda body: {"added": self._admit(body["resources"])},
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Encounters, signings with their notification times, and files that could not be loaded."""
+        return {
+            "encounters": {"total": len(self.store.of_type("Encounter")), "unsigned": self.signoff.unsigned},
             "signed": [asdict(signing) for signing in self.signoff.signings],
-            "calls": dict(self.calls),
-            "faults": dict(self.faults.injected),
             "rejected_files": self.rejected,
         }
 
 
 def _names(request: Request) -> tuple[str, str]:
-    """The operation that faults name ("read:Encounter"), and the call that the ledger counts ("GET Encounter")."""
     if request.path == "/auth/token":
         return "token", "token"
     parts = request.path.removeprefix("/fhir").strip("/").split("/")
@@ -270,13 +180,3 @@ def _names(request: Request) -> tuple[str, str]:
     if parts[0] == ".well-known":
         return parts[-1], f"{request.method} {parts[-1]}"
     return f"{verb}:{parts[0]}", f"{request.method} {parts[0]}"
-
-
-async def _fail(kind: FaultKind, receive: Receive, send: Send) -> None:
-    answer = fault_response(kind)
-    if answer is not None:
-        await send_response(send, answer)
-    elif kind in (FaultKind.RESET, FaultKind.RESET_AFTER_SAVE):
-        await reset_connection(receive, send)
-    else:
-        await until_client_leaves(receive)

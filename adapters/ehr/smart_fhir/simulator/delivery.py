@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,31 +18,9 @@ from gateway.kit.fhir_simulator.metadata import SB
 from gateway.kit.fhir_simulator.store import Stored
 from gateway.kit.fhir_simulator.values import now_instant
 from gateway.kit.simulator_http import Resource
+from gateway.kit.simulator_signing import Signing
 
 _PROFILE = f"{SB}/StructureDefinition"
-
-
-@dataclass(slots=True)
-class Signing:
-    """One sign-off in the ledger. Times are epoch seconds; `notified_at` is the first attempt to send, ever."""
-
-    encounter_id: str
-    version: int
-    signed_at: float
-    notified_at: float | None = None
-    delivered_at: float | None = None
-    attempts: int = 0
-
-    def attempted(self) -> None:
-        """Count an attempt that starts now."""
-        self.attempts += 1
-        if self.notified_at is None:
-            self.notified_at = time.time()
-
-    def delivered(self) -> None:
-        """Note the first success."""
-        if self.delivered_at is None:
-            self.delivered_at = time.time()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from adapters.ehr.smart_fhir.simulator.delivery import Signing
 from adapters.ehr.smart_fhir.simulator.subscriptions import Subscriptions
 from gateway.kit.fhir_simulator.store import Store, Stored
 from gateway.kit.simulator_http import Resource, refuse
+from gateway.kit.simulator_signing import Signing
 
 
 class SignOff:

@@ -12,7 +12,6 @@ from adapters.ehr.smart_fhir.simulator.channel import CONTENT_LEVELS, Channel, r
 from adapters.ehr.smart_fhir.simulator.delivery import (
     Event,
     Sender,
-    Signing,
     StatusView,
     Timing,
     criteria_notification,
@@ -23,6 +22,7 @@ from gateway.kit.fhir_simulator.access import Access
 from gateway.kit.fhir_simulator.store import Store, Stored
 from gateway.kit.fhir_simulator.values import now_instant
 from gateway.kit.simulator_http import Request, Resource, Response, fhir, parse_object, refuse
+from gateway.kit.simulator_signing import Signing
 
 
 @dataclass(slots=True)

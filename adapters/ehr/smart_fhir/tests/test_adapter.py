@@ -188,10 +188,11 @@ class TestSubscribe:
         assert asked["channel"]["header"] == ["Authorization: Bearer s3cr3t"]
 
     async def test_an_equal_subscription_is_reused(self, ehr: Any, simulator: Simulator) -> None:
-        first = await ehr.subscribe(f"{simulator.client.base_url}hook")
-        assert first
-        assert await ehr.subscribe(f"{simulator.client.base_url}hook") == first
-        assert await ehr.subscribe(f"{simulator.client.base_url}other-hook") != first
+        (first,) = await ehr.subscribe(f"{simulator.client.base_url}hook")
+        assert first.id
+        assert first.topic == "Encounter?status=finished,entered-in-error"
+        assert [s.id for s in await ehr.subscribe(f"{simulator.client.base_url}hook")] == [first.id]
+        assert [s.id for s in await ehr.subscribe(f"{simulator.client.base_url}other-hook")] != [first.id]
 
     async def test_switched_off(self, settings: Any, context: Any) -> None:
         silent = await opened(settings, context, subscription="none")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from gateway.kit.contract_ehr import EhrContract, ExpectedEncounter, ExpectedLine
+from adapters.ehr.smart_fhir import ADAPTER
+from gateway.kit.contract_ehr import EhrContract
+from gateway.kit.contract_encounter import ExpectedEncounter, ExpectedLine
 
 
 class TestContract(EhrContract):
+    info = ADAPTER
     expected = ExpectedEncounter(
         encounter_id="enc-1",
         diagnosis_codes=("E11.9", "I10"),

@@ -54,7 +54,7 @@ async def test_amending_doubles_the_first_line_and_signs_again(sandbox: Any, vis
 async def test_reset_starts_anew(sandbox: Any, practice: Any) -> None:
     async with sandbox() as sim:
         await sim.control("sign", all=True)
-        assert await sim.control("reset", data=practice(2)) == {"encounters": 2}
+        assert (await sim.control("reset", data=practice(2)))["encounters"] == {"total": 2, "unsigned": 2}
         assert (await sim.ledger())["signed"] == []
         assert (await sim.get("Encounter/e1")).status_code == 401
         await sim.control("reset")
