@@ -90,9 +90,21 @@ def quantity(line: Line, name: str) -> Decimal:
     return found
 
 
-def price(line: Line, price_: str, billed: str, units: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The price of one unit and the line's total; a price that is the total, or rounded, gives way to the total."""
-    each, total, count = amount(line.line, price_), amount(line.line, billed), amount(line.line, units) or Decimal(0)
+def unit_price(line: Line, price: str, billed: str, units: str) -> dict[str, Any] | None:
+    """The price of one unit; one that is the line's total, or was rounded, gives way to the total."""
+    return _priced(line, price, billed, units)[0]
+
+
+def net(line: Line, price: str, billed: str, units: str) -> dict[str, Any] | None:
+    """What the line bills, where DrChrono has worked it out."""
+    return _priced(line, price, billed, units)[1]
+
+
+_Money = dict[str, Any] | None
+
+
+def _priced(line: Line, price: str, billed: str, units: str) -> tuple[_Money, _Money]:
+    each, total, count = amount(line.line, price), amount(line.line, billed), amount(line.line, units) or Decimal(0)
     if not total:
         return _money(each), None
     if each is None or each == total or count <= 0:
@@ -102,7 +114,7 @@ def price(line: Line, price_: str, billed: str, units: str) -> tuple[dict[str, A
     if _cents(each) == _cents(total / count):
         return None, _money(total)
     text_ = "the price of one unit times the units is not what the line bills"
-    raise MappingError(f"LineItem.{price_}", text_, "Correct price, quantity or total in DrChrono's billing tab.")
+    raise MappingError(f"LineItem.{price}", text_, "Correct price, quantity or total in DrChrono's billing tab.")
 
 
 def pointers(line: Line, name: str, listed: str) -> list[int]:

@@ -182,7 +182,8 @@ ITEM_ROWS = (
 ITEM_READINGS = (
     Reading("modifier", "LineItem.modifiers", readings.modifiers),
     Reading("quantity.value", "LineItem.quantity", readings.quantity, required=True),
-    Reading("unitPrice, net", "LineItem.price, LineItem.billed, LineItem.quantity", readings.price),
+    Reading("unitPrice", "LineItem.price, LineItem.billed, LineItem.quantity", readings.unit_price),
+    Reading("net", "LineItem.price, LineItem.billed, LineItem.quantity", readings.net),
     Reading("diagnosisSequence", "LineItem.diagnosis_pointers, Appointment.icd10_codes", readings.pointers),
     Reading("careTeamSequence", "LineItem.doctor", readings.performer),
 )

@@ -76,6 +76,7 @@ def connection(options: SimulatorOptions) -> SandboxConnection:
         "refresh_token": "env:DRCHRONO_REFRESH_TOKEN",
         "webhook_secret": "env:DRCHRONO_WEBHOOK_SECRET",
         "practice_group_id": str(PRACTICE_GROUP),
+        "timezone": options.credentials.get("timezone", _DEFAULTS["timezone"]),
         "settle_seconds": 0,
         "relook_seconds": 1,
         "poll_seconds": 5,
@@ -151,7 +152,7 @@ class DrChronoSimulator(SimulatorApp):
         return {
             "encounters": {"total": sum(a["patient"] is not None for a in held), "unsigned": self.staff.unsigned},
             "signed": [asdict(signing) for signing in self.staff.signings],
-            "written_back": [row for row in told if row["billing_status"] or row["notes"]],
+            "written": [row for row in told if row["billing_status"] or row["notes"]],
             "tokens_granted": self.authorization.granted,
             "webhooks": {
                 "verified": self.webhooks.verified,
