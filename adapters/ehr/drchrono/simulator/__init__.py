@@ -133,7 +133,7 @@ class DrChronoSimulator(SimulatorApp):
             return self.api.handle(request)
         raise detail(404, "Not found.")
 
-    def failure(self, kind: FaultKind) -> Response | None:
+    def failure(self, kind: FaultKind, request: Request) -> Response | None:
         """DrChrono's own words: a 429 has neither body nor headers."""
         own = {
             FaultKind.RATE_LIMIT: Response(429, b"", "text/html"),
