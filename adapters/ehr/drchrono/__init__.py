@@ -3,6 +3,7 @@
 from adapters.ehr.drchrono.adapter import DrChrono
 from adapters.ehr.drchrono.rows import TABLES
 from adapters.ehr.drchrono.settings import DrChronoSettings
+from gateway.canonical.clinic import ClinicFact
 from gateway.kit.ehr_tables import vendor_tables
 from gateway.ports.ehr import EhrAdapterInfo, EhrCapability
 
@@ -25,4 +26,6 @@ ADAPTER = EhrAdapterInfo(
     simulator="adapters.ehr.drchrono.simulator",
     rows=vendor_tables(TABLES),
     bills_itself=True,
+    lacks=frozenset({ClinicFact.PLACE_OF_SERVICE, ClinicFact.FACILITY_NPI, ClinicFact.PROVIDER_TAXONOMY}),
+    may_lack=frozenset({ClinicFact.PAYER_ID, ClinicFact.PROVIDER_NPI, ClinicFact.PRICES}),
 )

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from adapters.ehr.drchrono import rows, words
 from adapters.ehr.drchrono.insurance import Held, case_status, coverages_of
 from adapters.ehr.drchrono.readings import Line, Visit
-from adapters.ehr.drchrono.settings import DoctorFacts, DrChronoSettings, OfficeFacts, OwnBilling
+from adapters.ehr.drchrono.settings import DrChronoSettings, OwnBilling
 from gateway.canonical import codes, jsonio
 from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import MappingError, NotSignedOff
@@ -53,8 +53,6 @@ class Options:
     own_billing: OwnBilling = OwnBilling.STOP
     left_out_codes: frozenset[str] = frozenset()
     relook_seconds: float = 0.0
-    offices: Mapping[str, OfficeFacts] = field(default_factory=dict)
-    doctors: Mapping[str, DoctorFacts] = field(default_factory=dict)
     payer_ids: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -66,8 +64,6 @@ class Options:
             own_billing=settings.own_billing,
             left_out_codes=frozenset(code.upper() for code in settings.left_out_codes),
             relook_seconds=settings.relook_seconds,
-            offices=settings.offices,
-            doctors=settings.doctors,
             payer_ids=clinic.payer_ids,
         )
 
@@ -91,9 +87,9 @@ def fhir_record(record: EncounterRecord, options: Options) -> EncounterRecord:
     encounter = _encounter(appointment, visit)
     patient = found.one("Patient")
     held = coverages_of(appointment, patient, options.payer_ids)
-    people = [*_people(found, options), *_referrer(patient)]
+    people = [*_people(found), *_referrer(patient)]
     claim = _claim(visit, billed, held, _care_team(found, people))
-    made = [_patient(patient), *people, *_locations(found, options), *(r for h in held for r in h.resources), claim]
+    made = [_patient(patient), *people, *_locations(found), *(r for h in held for r in h.resources), claim]
     return replace(record, encounter=encounter, resources=tuple(made))
 
 
@@ -186,14 +182,9 @@ def _patient(patient: Resource) -> Resource:
     return resource("Patient", patient.get("id", ""), rows.PATIENT_ROWS, {"Patient": patient})
 
 
-def _people(found: _Found, options: Options) -> list[Resource]:
-    made = []
-    for doctor in found.all("Doctor"):
-        person = resource("Practitioner", doctor["id"], rows.PRACTITIONER_ROWS, {"Doctor": doctor})
-        taxonomy = options.doctors.get(str(doctor["id"]), DoctorFacts()).taxonomy
-        qualified = {"qualification": [{"code": codes.concept(codes.TAXONOMY, taxonomy)}]} if taxonomy else {}
-        made.append({**person, **qualified})
-    return made
+def _people(found: _Found) -> list[Resource]:
+    doctors = found.all("Doctor")
+    return [resource("Practitioner", doctor["id"], rows.PRACTITIONER_ROWS, {"Doctor": doctor}) for doctor in doctors]
 
 
 def _referrer(patient: Resource) -> list[Resource]:
@@ -203,17 +194,9 @@ def _referrer(patient: Resource) -> list[Resource]:
     return [{"resourceType": "Practitioner", "id": f"{patient.get('id')}-referring", **made}]
 
 
-def _locations(found: _Found, options: Options) -> list[Resource]:
-    made = []
-    for office in found.all("Office"):
-        facts = options.offices.get(str(office["id"]), OfficeFacts())
-        location = resource("Location", office["id"], rows.LOCATION_ROWS, {"Office": office})
-        if facts.npi:
-            location["identifier"] = [{"system": codes.NPI, "value": facts.npi}]
-        if facts.place_of_service:
-            location["type"] = [codes.concept(codes.POS, facts.place_of_service)]
-        made.append({**location, "status": "active"})
-    return made
+def _locations(found: _Found) -> list[Resource]:
+    made = [resource("Location", o["id"], rows.LOCATION_ROWS, {"Office": o}) for o in found.all("Office")]
+    return [{**location, "status": "active"} for location in made]
 
 
 def _care_team(found: _Found, people: Iterable[Resource]) -> list[dict[str, Any]]:

@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from adapters.ehr.drchrono.errors import GATES
 from adapters.ehr.drchrono.mapping import Options
 from adapters.ehr.drchrono.practice import everything
-from adapters.ehr.drchrono.settings import DoctorFacts, DrChronoSettings, OfficeFacts
+from adapters.ehr.drchrono.settings import DrChronoSettings
 from adapters.ehr.drchrono.tokens import DrChronoTokens
+from gateway.canonical.clinic import KnownLocation
 from gateway.canonical.models import Resource
 from gateway.kit.errors import AdapterError, CredentialsRejected, PermissionMissing, RateLimited
 from gateway.kit.json_api import JsonApi
@@ -111,9 +112,9 @@ class Prober:
         if away:
             remedy = "Set timezone to the zone of DrChrono's times, or correct the clinic's timezone."
             return Probe("time zone and doctors", ok=False, detail=f"DrChrono's is {', '.join(away)}", remedy=remedy)
-        bare = [str(d.get("id")) for d in doctors if not self.options.doctors.get(str(d["id"]), DoctorFacts()).taxonomy]
+        bare = [str(d.get("id")) for d in doctors if not self._taxonomy(d)]
         told = [f"without NPI: {', '.join(nameless)}"] if nameless else []
-        told += [f"no taxonomy in `doctors`: {', '.join(bare)}"] if bare else []
+        told += [f"no taxonomy among the clinic's providers: {', '.join(bare)}"] if bare else []
         return Probe("time zone and doctors", ok=True, detail="; ".join(told))
 
     async def _offices(self) -> Probe:
@@ -125,8 +126,14 @@ class Prober:
         told += [f"no facility NPI for {', '.join(nameless)}"] if nameless else []
         return Probe("offices", ok=True, detail="; ".join(told))
 
-    def _facts(self, office: Resource) -> OfficeFacts:
-        return self.options.offices.get(str(office.get("id")), OfficeFacts())
+    def _facts(self, office: Resource) -> KnownLocation:
+        known = self.context.clinic.locations
+        return known.get(str(office.get("id"))) or known.get(str(office.get("name"))) or KnownLocation()
+
+    def _taxonomy(self, doctor: Resource) -> str:
+        known = self.context.clinic.providers
+        found = known.get(str(doctor.get("npi_number"))) or known.get(str(doctor.get("id")))
+        return found.taxonomy if found else ""
 
     def _same_zone(self, name: Any) -> bool:
         """Whether a doctor's zone tells the same time now; an unknown or absent one is not judged."""

@@ -21,23 +21,6 @@ class OwnBilling(StrEnum):
     IGNORE = "ignore"
 
 
-class OfficeFacts(BaseModel):
-    """What DrChrono's API does not tell about an office."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    place_of_service: str = Field(default="", pattern=r"^(\d\d)?$", description="CMS place of service code (box 24B).")
-    npi: str = Field(default="", pattern=r"^(\d{10})?$", description="NPI of the service facility (box 32a).")
-
-
-class DoctorFacts(BaseModel):
-    """What DrChrono's API does not tell about a doctor."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    taxonomy: str = Field(default="", description="NUCC provider taxonomy code.")
-
-
 class DrChronoSettings(BaseModel):
     """One clinic's connection to one DrChrono practice."""
 
@@ -77,12 +60,6 @@ class DrChronoSettings(BaseModel):
     )
     read_authorizations: bool = Field(
         default=True, description="Look for prior authorizations, a call for each encounter (box 23)."
-    )
-    offices: dict[str, OfficeFacts] = Field(
-        default_factory=dict, description="By office id: place_of_service and npi, which the API lacks."
-    )
-    doctors: dict[str, DoctorFacts] = Field(
-        default_factory=dict, description="By doctor id: taxonomy, which the API lacks."
     )
     told_states: tuple[SubmissionState, ...] = Field(
         default=(

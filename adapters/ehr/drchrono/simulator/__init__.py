@@ -68,7 +68,6 @@ def build(options: SimulatorOptions) -> DrChronoSimulator:
 
 def connection(options: SimulatorOptions) -> SandboxConnection:
     """How a clinic's connection reaches this simulator; the consent is the refresh token of `new_credentials`."""
-    made = seed(visits(_resources(options.data)), ZoneInfo(_DEFAULTS["timezone"]), "")
     settings = {
         "base_url": options.base_url,
         "client_id": options.credentials["client_id"],
@@ -83,8 +82,6 @@ def connection(options: SimulatorOptions) -> SandboxConnection:
         "overlap_seconds": 5,
         "hourly_calls": 500 if options.pace >= 1 else 0,
         "calls_per_second": int(8 / options.pace) if options.pace else 0,
-        "offices": made.offices,
-        "doctors": made.doctors,
     }
     names = {"client_secret": "CLIENT_SECRET", "refresh_token": "REFRESH_TOKEN", "webhook_secret": "WEBHOOK_SECRET"}
     return SandboxConnection(settings, {f"DRCHRONO_{v}": options.credentials[k] for k, v in names.items()})

@@ -1,7 +1,7 @@
 """The clinic day as DrChrono would hold it: appointments, notes, line items, patients, doctors, offices.
 
-What DrChrono's API has no place for (place of service, NPI of the office, taxonomies) is left behind: `Seed.offices`
-and `Seed.doctors` give it as the settings of a connection. Source: vendor document sections 5 to 9.
+What DrChrono's API has no place for is left behind: place of service, NPI of the office, taxonomies. Source: vendor
+document sections 5 to 9.
 """
 
 from __future__ import annotations
@@ -28,13 +28,11 @@ _LIKE_ICD = re.compile(r"[A-Za-z]")
 
 @dataclass
 class Seed:
-    """Objects by kind, in order, and what the clinic's configuration must add, by office and doctor."""
+    """Objects by kind, in order."""
 
     zone: ZoneInfo
     written_at: str
     objects: dict[str, list[Object]] = field(default_factory=dict)
-    offices: dict[str, dict[str, str]] = field(default_factory=dict)
-    doctors: dict[str, dict[str, str]] = field(default_factory=dict)
     _ids: dict[tuple[str, str], int] = field(default_factory=dict)
     _last: dict[str, int] = field(default_factory=dict)
 
@@ -84,8 +82,6 @@ class Seed:
         if not new:
             return number
         name = (person.get("name") or [{}])[0]
-        taxonomy = next((c.get("code", "") for q in person.get("qualification", ()) for c in q["code"]["coding"]), "")
-        self.doctors[str(number)] = {"taxonomy": taxonomy} if taxonomy else {}
         self.add(
             "doctors",
             {
@@ -110,10 +106,6 @@ class Seed:
         location = visit.location or {"id": "nowhere", "name": "Main Office"}
         number, new = self.number("offices", str(location["id"]), 145_670)
         if new:
-            npi = codes.identifier(location, codes.NPI)
-            self.offices[str(number)] = {"npi": npi} if npi else {}
-            if visit.place_of_service:
-                self.offices[str(number)]["place_of_service"] = visit.place_of_service
             phone = next((t.get("value", "") for t in location.get("telecom", ())), "")
             own = {"id": number, "doctor": str(doctor), "name": location.get("name", ""), "phone_number": phone}
             rest = {"country": "US", "fax_number": "", "tax_id_number_professional": "990000001", "archived": False}

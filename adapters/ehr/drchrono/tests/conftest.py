@@ -15,6 +15,7 @@ import pytest
 from adapters.ehr.drchrono import ADAPTER
 from adapters.ehr.drchrono.simulator import build, connection, new_credentials
 from gateway.canonical import jsonio
+from gateway.canonical.clinic import KnownLocation, KnownProvider
 from gateway.canonical.models import EncounterRecord, EncounterRef, NotificationRequest
 from gateway.kit.contract_support import LocalLock, LocalValues, Simulator, contract_context, simulator_running
 from gateway.kit.simulator import SimulatorOptions
@@ -318,14 +319,20 @@ def settings(simulator: Simulator, credentials: dict[str, str]) -> dict[str, Any
         name: offered.secrets[value.removeprefix("env:")] if str(value).startswith("env:") else value
         for name, value in offered.settings.items()
     }
-    offices = {"145678": {"place_of_service": "22", "npi": "1999900404"}}
-    own = {"offices": offices, "doctors": {"123456": {"taxonomy": "207Q00000X"}}, "list_seconds": 0}
-    return {**filled, **own, "relook_seconds": 300, "max_connections": 8}
+    return {**filled, "list_seconds": 0, "relook_seconds": 300, "max_connections": 8}
 
 
 @pytest.fixture
 def context() -> AdapterContext:
-    return contract_context("ehr1")
+    return clinic_context()
+
+
+def clinic_context() -> AdapterContext:
+    """A clinic that knows of its office and doctor what DrChrono does not tell."""
+    context = contract_context("ehr1")
+    locations = {"145678": KnownLocation("22", "1999900404")}
+    providers = {"123456": KnownProvider("", "207Q00000X")}
+    return replace(context, clinic=replace(context.clinic, locations=locations, providers=providers))
 
 
 @pytest.fixture
@@ -382,4 +389,4 @@ def event(data: dict[str, list[dict[str, Any]]], settings: dict[str, Any]) -> No
 def shared_by(contexts: int) -> list[AdapterContext]:
     """Contexts of several workers of one connection."""
     lock, values = LocalLock(), LocalValues()
-    return [replace(contract_context("ehr1"), lock=lock, shared=values) for _ in range(contexts)]
+    return [replace(clinic_context(), lock=lock, shared=values) for _ in range(contexts)]
