@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gateway.canonical.errors import ConfigurationError
-from gateway.commands import backfill
+from gateway.commands import backfill, connect
 
 if TYPE_CHECKING:
     from gateway.settings import LoadedSettings
@@ -245,7 +245,8 @@ def demo(
     raise typer.Exit(asyncio.run(run_matrix(options) if ALL in (ehr, billing) else run_demo(options)))
 
 
-backfill.register(app)
+for command in (backfill, connect):
+    command.register(app)
 
 if __name__ == "__main__":
     main()

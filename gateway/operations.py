@@ -45,7 +45,7 @@ async def check_now(loaded: LoadedSettings, as_json: bool) -> int:
         await gateway.session.open()
         database = [Probe("Postgres answers and is migrated", ok=True)]
         probes = {"database": database, **await _probes(gateway), **_still_missing(loaded, gateway)}
-    _print_probes(probes, as_json)
+    print_probes(probes, as_json=as_json)
     return 0 if all(probe.ok for found in probes.values() for probe in found) else 1
 
 
@@ -80,7 +80,8 @@ def _still_missing(loaded: LoadedSettings, gateway: Gateway) -> dict[str, list[P
     return found
 
 
-def _print_probes(probes: dict[str, list[Probe]], as_json: bool) -> None:
+def print_probes(probes: dict[str, list[Probe]], *, as_json: bool = False) -> None:
+    """Print what works on each connection, and what to fix."""
     if as_json:
         rows = [
             {"connection": link, "what": p.what, "ok": p.ok, "detail": p.detail, "remedy": p.remedy}

@@ -215,6 +215,9 @@ class Store(Protocol):
     async def submissions_to_ask(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
         """Submissions on file whose outcome the vendor shall be asked now, the longest waiting first."""
 
+    async def cursor(self, clinic_id: str, name: str) -> str | None:
+        """How far something has been read: a connection's feed, or a backfill."""
+
     async def begin_poll(self, clinic_id: str, connection: str) -> str | None:
         """How far a connection has been polled; polls that were asked for until now are this one."""
 
