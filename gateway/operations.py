@@ -68,13 +68,14 @@ def _still_missing(loaded: LoadedSettings, gateway: Gateway) -> dict[str, list[P
     found: dict[str, list[Probe]] = {}
     for clinic, name in gateway.connections.ehr_connections():
         billing = gateway.connections.default_billing(clinic)
-        info = gateway.connections.billing_info(clinic, billing)
+        ehr, info = gateway.connections.ehr_info(clinic, name), gateway.connections.billing_info(clinic, billing)
         pair = Pair(
             where=f"clinics.{clinic}",
             clinic=loaded.gateway.clinics[clinic],
-            ehr=gateway.connections.ehr_info(clinic, name),
+            ehr=ehr,
             billing=info,
-            settings=loaded.adapter_settings(info.settings, clinic, "billing", billing),
+            ehr_settings=loaded.adapter_settings(ehr.settings, clinic, "ehr", name),
+            billing_settings=loaded.adapter_settings(info.settings, clinic, "billing", billing),
         )
         found[f"{clinic} / before the first claim from {name} to {billing}"] = readiness(pair)
     return found

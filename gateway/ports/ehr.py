@@ -126,7 +126,8 @@ class EhrAdapterInfo:
     ("charge"), words in parentheses after it where several tables make the same. The mapping document is printed from
     them.
     `lacks` is what this EHR never gives and a claim may need, `may_lack` what some of its sites or visits do not: then
-    the clinic's configuration supplies it, and `gateway check` says so.
+    the clinic's configuration supplies it, and `gateway check` says so. `lacks_of` gives what a connection with these
+    settings never gives beside.
     """
 
     name: str
@@ -140,3 +141,4 @@ class EhrAdapterInfo:
     bills_itself: bool = False
     lacks: frozenset[ClinicFact] = frozenset()
     may_lack: frozenset[ClinicFact] = frozenset()
+    lacks_of: Callable[[Any], frozenset[ClinicFact]] | None = None
