@@ -408,7 +408,7 @@ async def test_s6_1_a_lost_last_event_shows_in_the_next_heartbeat(events: Any) -
         assert (await house.rows())[0].missing == (range(1, 2),)
 
 
-@pytest.mark.parametrize("broken", [{"operations": False}, {"kept_events": 1}])
+@pytest.mark.parametrize("broken", [{"operations": False}, {"kept_events": 1}, {"kept_events": 2}])
 async def test_s6_1_what_the_server_cannot_give_is_polled_for(events: Any, broken: dict[str, Any]) -> None:
     async with events() as house:
         await house.subscribed()
