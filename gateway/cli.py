@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gateway.canonical.errors import ConfigurationError
-from gateway.commands import backfill
+from gateway.commands import backfill, connect
 
 if TYPE_CHECKING:
     from gateway.settings import LoadedSettings
@@ -108,7 +108,7 @@ def status(
     encounters: Annotated[bool, typer.Option("--encounters", help="Each encounter with its submissions too.")] = False,
     json: JsonOutput = False,
 ) -> None:
-    """Encounters by state, the queue, open batches, odd messages, dead letters and stopped connections."""
+    """Encounters by state, the queue, open batches, odd messages, dead letters, stopped connections, and the feeds."""
     from gateway.operations import show_status  # noqa: PLC0415
 
     asyncio.run(show_status(_loaded(config), json, encounters=encounters))
@@ -245,7 +245,8 @@ def demo(
     raise typer.Exit(asyncio.run(run_matrix(options) if ALL in (ehr, billing) else run_demo(options)))
 
 
-backfill.register(app)
+for command in (backfill, connect):
+    command.register(app)
 
 if __name__ == "__main__":
     main()

@@ -33,7 +33,7 @@ _QUEUE, _AUDIT = queries("queue"), queries("audit")
 
 
 class StepWork:
-    """What every step does in its transaction; `PostgresUnitOfWork` adds batches and outcomes."""
+    """What every step does in its transaction; `FeedWork` adds feeds, `PostgresUnitOfWork` batches and outcomes."""
 
     def __init__(
         self, connection: asyncpg.Connection, transaction: Any, clinic_id: str, *, on_stop: Callable[[str], None]

@@ -64,9 +64,6 @@ update encounter
 set state = 'normalized', content_hash = $3, claim_id = $4, generation = $5, updated_at = clock_timestamp()
 where clinic_id = $1 and id = $2;
 
--- name: cursor
-select position from feed_cursor where clinic_id = $1 and connection = $2;
-
 -- name: set_cursor
 insert into feed_cursor (clinic_id, connection, position) values ($1, $2, $3)
 on conflict (clinic_id, connection) do update set position = excluded.position, updated_at = clock_timestamp();
