@@ -64,63 +64,63 @@ _FACTS: Mapping[ClinicFact, _Told] = {
         "charges",
         "a claim says by CPT or HCPCS code what was done (box 24D)",
         "Claim.item.productOrService",
-        "charge_map: what is billed for what the EHR holds",
+        "charge_map (what is billed for what the EHR holds)",
         lambda clinic: bool(clinic.charge_map.rules),
     ),
     ClinicFact.PRICES: _Told(
         "prices",
         "each line has a charge (box 24F)",
         "Claim.item.unitPrice",
-        "fee_schedule: the clinic's price of each code",
+        "fee_schedule (the clinic's price of each code)",
         lambda clinic: len(clinic.fee_schedule) > 0,
     ),
     ClinicFact.PAYER_ID: _Told(
         "payer ids",
         "the billing system routes a claim by the payer's id",
         "Organization.identifier",
-        "payer_ids: the id of each payer by its name in the EHR",
+        "payer_ids (the id of each payer by its name in the EHR)",
         lambda clinic: bool(clinic.payer_ids),
     ),
     ClinicFact.PLACE_OF_SERVICE: _Told(
         "place of service",
         "each line says where it was done (box 24B), and without a word all is billed as done in an office (11)",
         "Claim.item.location",
-        "place_of_service of each of `locations`, and of the clinic for all others",
+        "locations.<id or name>.place_of_service, and place_of_service for all others",
         _has_places,
     ),
     ClinicFact.FACILITY_NPI: _Told(
         "NPI of the facilities",
         "the service facility is identified by it (box 32a)",
         "Location.identifier",
-        "npi of each of `locations`",
+        "locations.<id or name>.npi",
         lambda clinic: any(location.npi for location in clinic.locations.values()),
     ),
     ClinicFact.FACILITY_ADDRESS: _Told(
         "addresses of the facilities",
         "a claim that names a service facility gives its address (box 32)",
         "Location.address",
-        "address of each of `locations`",
+        "locations.<id or name>.address",
         lambda clinic: any(location.address for location in clinic.locations.values()),
     ),
     ClinicFact.PROVIDER_NPI: _Told(
         "NPI of the providers",
         "the rendering provider is identified by it (box 24J)",
         "Practitioner.identifier",
-        "npi of each of `providers`",
+        "providers.<id>.npi",
         lambda clinic: any(provider.npi for provider in clinic.providers.values()),
     ),
     ClinicFact.PROVIDER_TAXONOMY: _Told(
         "taxonomy of the providers",
         "some payers ask for the rendering provider's (PRV*PE)",
         "Practitioner.qualification",
-        "taxonomy of each of `providers`",
+        "providers.<NPI>.taxonomy",
         lambda clinic: any(provider.taxonomy for provider in clinic.providers.values()),
     ),
     ClinicFact.BILLING_ADDRESS: _Told(
         "address of the billing provider",
         "every claim has it (box 33)",
         "Claim.provider.resolve().address",
-        "billing_provider.address: line, city, state and postalCode",
+        "billing_provider.address (line, city, state and postalCode)",
         _has_address,
     ),
     ClinicFact.BILLING_ZIP_PLUS_FOUR: _Told(
@@ -155,7 +155,7 @@ class Pair:
 def readiness(pair: Pair) -> list[Probe]:
     """The lines of `gateway check` for a pair.
 
-    One that is not `ok` is missing for sure; one that is ok tells what may be missing for some visits or payers.
+    One that is not `ok` is missing for sure; a note tells what may be missing for some visits or payers.
     """
     takes = _taken(pair.billing, pair.settings)
     lines = [*_own_billing(pair.ehr), *(line for fact in ClinicFact for line in _line(fact, pair, takes))]
@@ -176,16 +176,16 @@ def _line(fact: ClinicFact, pair: Pair, takes: frozenset[ClinicFact]) -> Iterato
         yield Probe(told.what, ok=False, detail=detail, remedy=f"Fill {key}.")
         return
     source = "gateway.yaml has none" if fact in NOT_OF_THE_EHR else "the EHR may not have it"
-    yield Probe(told.what, ok=True, detail=f"{source}; {told.why}. It can come from {key}")
+    yield Probe(told.what, ok=True, detail=f"{told.why}; {source}", remedy=f"If claims are held for it, fill {key}.")
 
 
 def _own_billing(ehr: EhrAdapterInfo) -> Iterator[Probe]:
     if ehr.bills_itself:
-        detail = (
-            "this EHR makes claims by itself. Have that switched off for the visits that are billed here, or bill none "
-            f"of them here: nobody else sees both claims before the payer does. See {ehr.docs}"
+        detail = "this EHR makes claims by itself, and nobody but the payer sees two claims for one visit"
+        remedy = (
+            f"Have that switched off for the visits that are billed here, or bill none of them here; see {ehr.docs}."
         )
-        yield Probe("double billing", ok=True, detail=detail)
+        yield Probe("double billing", ok=True, detail=detail, remedy=remedy)
 
 
 def _taken(billing: BillingAdapterInfo, settings: object) -> frozenset[ClinicFact]:

@@ -35,7 +35,7 @@ from gateway.kit.ehr_rows import US_CORE, ResourceMap
 from gateway.kit.ehr_rung import Site
 from gateway.kit.ehr_settings import SmartSettings, SubscriptionStyle, WebhookSignature
 from gateway.kit.ehr_source import Dialect
-from gateway.kit.ehr_subscribe import subscribe
+from gateway.kit.ehr_subscribe import FhirSubscriptions
 from gateway.kit.http import open_client
 from gateway.kit.smart import NoTokens
 from gateway.kit.smart_tokens import smart_tokens
@@ -90,6 +90,7 @@ class SmartFhirEhr(EhrBase):
             before=self.keep_pace,
         )
         self.client = FhirClient(base_url=settings.base_url, http=authorized, accept=settings.accept)
+        self.subscriptions = FhirSubscriptions(self.client, settings, context)
         self.feed = self._open_feed()
         self.settle_seconds = settings.settle_seconds
         self.fetcher = EncounterFetcher(
@@ -163,8 +164,24 @@ class SmartFhirEhr(EhrBase):
         )
 
     async def subscribe(self, endpoint: str) -> tuple[Subscribed, ...]:
-        """Ask the EHR to notify `endpoint`; returns the Subscription, created or reused."""
-        return (await subscribe(self.client, self.settings, endpoint),)
+        """Ask the EHR to notify `endpoint`; returns the Subscription, created, kept or revived."""
+        return (await self.subscriptions.subscribe(endpoint),)
+
+    async def renew(self, subscription: str, endpoint: str) -> Subscribed:
+        """Prolong or revive a Subscription by submitting it again."""
+        return await self.subscriptions.renew(subscription, endpoint)
+
+    async def unsubscribe(self, subscription: str) -> None:
+        """Switch a Subscription off; one that is gone already is no error."""
+        await self.subscriptions.unsubscribe(subscription)
+
+    async def subscription_status(self, subscription: str) -> Subscribed:
+        """What the EHR says of a Subscription now; of one that it does not know, that it is off."""
+        return await self.subscriptions.status(subscription)
+
+    async def missed_events(self, subscription: str, since: int, until: int) -> Notification:
+        """The events that the EHR still has of these numbers, by $events."""
+        return await self.subscriptions.missed(subscription, since, until)
 
     async def probe(self) -> list[Probe]:
         """Discovery, token, scopes, a search and subscriptions, each reported with its remedy."""

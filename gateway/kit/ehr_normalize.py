@@ -60,11 +60,12 @@ def normalize(
         raise MappingError.of(problems)
     resources = _resources(source, maps, [patient, *held], found)
     encounter = {**resources.pop(source.encounter.reference), "diagnosis": RANKED.via(found)}
+    encounter = {name: value for name, value in encounter.items() if value != []}
     resources = ORDER.via(resources, held)
     for resource in (encounter, *resources.values()):
         validate(resource)
     return EncounterBundle(
-        encounter={name: value for name, value in encounter.items() if value != []},
+        encounter=encounter,
         resources=_in_order(resources, held),
         charges=tuple(_without_own_performer(line, named["rendering_provider"]) for line in charges),
         diagnosis_codes=tuple(diagnosis.code for diagnosis in found),

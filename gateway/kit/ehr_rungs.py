@@ -129,7 +129,8 @@ class DateRung(Rung):
 
     async def found_between(self, first: date, end: date) -> list[Seen]:
         """Encounters dated in these days."""
-        return await self.site.encounters({"date": [f"ge{first}", f"lt{end}"], "_count": PAGE_SIZE})
+        found = await self.site.encounters({"date": [f"ge{first}", f"lt{end}"], "_count": PAGE_SIZE})
+        return _begun(found, first, end)
 
 
 class AppointmentsRung(Rung):
@@ -180,7 +181,7 @@ class AppointmentsRung(Rung):
                 return await self.site.encounters({"patient": patient, "date": dated, "_count": PAGE_SIZE})
 
         found = [seen for group in await asyncio.gather(*map(of, sorted(patients))) for seen in group]
-        return sorted(found, key=lambda seen: seen.moment)
+        return sorted(_begun(found, first, end), key=lambda seen: seen.moment)
 
     async def _earlier_day(self, today: date, since: date) -> date | None:
         """The next day of the look-back time that is not looked at anyway."""
@@ -213,6 +214,12 @@ class AppointmentsRung(Rung):
             local_reference(r, self.site.client.base_url) for a in kept for r in references_at(a, "participant.actor")
         )
         return {r.removeprefix("Patient/") for r in named if r is not None and r.startswith("Patient/")}
+
+
+def _begun(found: Iterable[Seen], first: date, end: date) -> list[Seen]:
+    """Those that began in these days, or a day off: an encounter without an end matches every later day as well."""
+    one = timedelta(days=1)
+    return [s for s in found if s.ref.serviced is None or first - one <= s.ref.serviced < end + one]
 
 
 async def tried_search(site: Site, parameter: str, future: str, past: str) -> Verdict:

@@ -33,6 +33,15 @@ class EhrCapability(StrEnum):
     CHALLENGE = "challenge"  # the EHR asks the hook to prove itself by a GET
     BACKFILL = "backfill"
     WRITE_BACK = "write_back"
+    CONSENT = "consent"  # a person must consent once, on a page of the EHR (`gateway connect`)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A consent to ask a person for: the page to open, and the state that must come back with the code."""
+
+    authorize_url: str
+    state: str
 
 
 class EhrAdapter(Protocol):
@@ -92,6 +101,15 @@ class EhrAdapter(Protocol):
 
     async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
         """Tell the EHR what became of the encounter's claim; telling the same twice leaves one entry."""
+
+    def consent(self, redirect_uri: str) -> Consent:
+        """Where a person consents; the EHR sends the browser to `redirect_uri` with the code. New in each call."""
+
+    async def accept_consent(self, code: str, redirect_uri: str) -> list[Probe]:
+        """Exchange the code at once and keep the tokens; tells who consented, and what the consent lacks.
+
+        Raises an `AdapterError` when the code is not accepted; then what was kept before stays.
+        """
 
     async def probe(self) -> list[Probe]:
         """Try the connection for `gateway check`; never raises an `AdapterError`, reports it instead."""

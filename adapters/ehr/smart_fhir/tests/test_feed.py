@@ -149,7 +149,8 @@ class TestRungs:
             ehr.sign(f"e{number}")
         since = (NOW - timedelta(days=12)).isoformat()
         found = await poll(ehr.adapter(feed=feed), since)
-        assert [ref.encounter_id for ref, _ in found] == ["e2", "e0", "e1"]
+        moments = [ref.last_updated for ref, _ in found]
+        assert len(moments) == 3 and moments == sorted(moments)
         cursors = [datetime.fromisoformat(cursor) for _, cursor in found]
         assert cursors == sorted(cursors)
         assert all(
@@ -357,6 +358,14 @@ class TestListing:
         found = await listed(ehr.adapter(feed=feed), since)
         assert {ref.encounter_id for ref, _ in found} == {"e0", "e2", "e3"}
         assert all(ref.serviced and ref.serviced >= since for ref, _ in found)
+
+    @pytest.mark.parametrize("feed", FEEDS)
+    async def test_encounters_without_an_end_are_listed_once(self, serve: Any, feed: str) -> None:
+        started = [{"start": (NOW - timedelta(days=20 * n, hours=1)).isoformat(timespec="seconds")} for n in range(4)]
+        ehr = serve([resource for n in range(4) for resource in visit(n, 0, period=started[n])])
+        ehr.sign(*(f"e{n}" for n in range(4)))
+        found = await listed(ehr.adapter(feed=feed), NOW.date() - timedelta(days=90))
+        assert sorted(ref.encounter_id for ref, _ in found) == ["e0", "e1", "e2", "e3"]
 
     async def test_an_export_is_preferred_and_deleted_at_the_end(self, serve: Any) -> None:
         ehr = serve(DAY)
