@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gateway.canonical.errors import NotificationRejected, UnsupportedOperation
 from gateway.canonical.models import ClaimFate, EncounterRef, Notification, NotificationRequest
@@ -20,6 +20,7 @@ class EhrBase:
     """The vendor's name in error texts."""
 
     settle_seconds: float = 0.0
+    public_keys: Sequence[Mapping[str, Any]] = ()
 
     def verify_notification(self, request: NotificationRequest) -> None:
         """Not without NOTIFY: everything is refused."""

@@ -51,6 +51,9 @@ class EhrAdapter(Protocol):
     settle_seconds: float
     """How long after a notice the encounter is left alone: charges may still change after the sign-off."""
 
+    public_keys: Sequence[Mapping[str, Any]]
+    """The public JWKs that the EHR verifies this connection's signatures with; they are published."""
+
     def verify_notification(self, request: NotificationRequest) -> None:
         """Check signature or token over the raw bytes, before any parsing; raises `NotificationRejected`."""
 
