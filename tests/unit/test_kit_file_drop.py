@@ -23,7 +23,8 @@ from gateway.canonical.errors import (
     VendorUnavailable,
 )
 from gateway.kit import file_drop
-from gateway.kit.file_drop import FileDrop, FolderDrop, SftpDrop, is_temporary
+from gateway.kit.file_drop import FileDrop, FolderDrop, is_temporary
+from gateway.kit.sftp_drop import SftpDrop
 
 PASSWORD = "pw-demo-7312"
 NAME = "GW000000101.837"
