@@ -14,17 +14,15 @@ from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
 from gateway.canonical.clinic import BillingProvider, ClinicFacts
 from gateway.canonical.codes import npi_is_valid
 from gateway.canonical.errors import ConfigurationError
+from gateway.strict import Strict as _Strict
+from gateway.superbill_settings import SuperbillSettings
 
 _Model = TypeVar("_Model", bound=BaseModel)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class BillingProviderSettings(_Strict):
@@ -79,6 +77,9 @@ class ClinicSettings(_Strict):
     )
     ehr: dict[str, ConnectionSettings] = Field(min_length=1, description="EHR connections by name.")
     billing: dict[str, BillingConnectionSettings] = Field(min_length=1, description="Billing connections by name.")
+    superbills: SuperbillSettings | None = Field(
+        default=None, description="Charges that come as an export of superbills; see how-to/superbills.md."
+    )
     default_billing: str = Field(default="", description="Which billing connection claims go to; needed for several.")
 
     @field_validator("timezone")

@@ -53,6 +53,9 @@ class Step(StrEnum):
     CONNECTION_RESUMED = "connection-resumed"
     RECHECK_REQUESTED = "recheck-requested"
     SUBSCRIBED = "subscribed"
+    SUPERBILLS_TAKEN = "superbills-taken"
+    SUPERBILLS_REFUSED = "superbills-refused"
+    SUPERBILL_LOOKED_UP = "superbill-looked-up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ _REST = (f"{THO}/audit-event-type", "rest")
 _INTERACTION = "http://hl7.org/fhir/restful-interaction"
 _LIFECYCLE = f"{THO}/iso-21089-lifecycle"
 _EXPORT = (DCM, "110106")
+_IMPORT = (DCM, "110107")
 _APPLICATION = (DCM, "110100")
 
 _DISCLOSE = _Shape(_EXPORT, (_LIFECYCLE, "disclose"), "R")
@@ -83,6 +87,9 @@ _SHAPES: dict[Step, _Shape] = {
     Step.ENCOUNTER_WITHDRAWN: _Shape(_REST, (_INTERACTION, "read"), "R"),
     Step.MESSAGE_RECEIVED: _Shape(_REST, (_INTERACTION, "read"), "R"),
     Step.OUTCOME_LEARNED: _Shape(_REST, (_INTERACTION, "update"), "U"),
+    Step.SUPERBILLS_TAKEN: _Shape(_IMPORT, (_INTERACTION, "create"), "C"),
+    Step.SUPERBILLS_REFUSED: _Shape(_IMPORT, (_INTERACTION, "create"), "C"),
+    Step.SUPERBILL_LOOKED_UP: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
     Step.SUBMISSION_LOOKED_UP: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
 }
 _DEFAULT = _Shape(_APPLICATION, (_LIFECYCLE, "transform"), "E")

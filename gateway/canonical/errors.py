@@ -3,6 +3,7 @@
 GatewayError
 |- MappingError, ClaimInvalid, UnsupportedElement         never retried: hold, with the element path
 |  |- NotSignedOff                                        looked at again, ever more seldom; held after some days
+|     |- SuperbillAwaited                                 the same, and at once when the superbill comes
 |- AdapterError (vendor, operation, closed ErrorCode, vendor_code, scrubbed text)
 |  |- CredentialsRejected, PermissionMissing              stop the connection, alert (accounts get locked)
 |  |- RateLimited(retry_after)                            later; not a failure
@@ -20,6 +21,7 @@ No message of any class may contain PHI: messages name elements, codes and remed
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar
 
@@ -115,6 +117,14 @@ class NotSignedOff(MappingError):
     """The encounter may still be signed off, and the EHR may not tell when: the gateway looks again by itself."""
 
     retry = Retry.WATCH
+    look_again: ClassVar[timedelta] = timedelta(0)
+    """The least time until the gateway looks again by itself."""
+
+
+class SuperbillAwaited(NotSignedOff):
+    """The charges come in a file, and they have not come yet; the file's intake wakes the encounter."""
+
+    look_again = timedelta(hours=6)
 
 
 class UnsupportedElement(_ElementError):

@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from gateway.canonical import codes
 from gateway.canonical.findings import Finding, error
@@ -110,7 +111,7 @@ class Keys:
         return hmac.new(self.secret, text, hashlib.sha256).hexdigest()[:40]
 
 
-def is_superbill(claim: Resource) -> bool:
+def is_superbill(claim: Mapping[str, Any]) -> bool:
     """Whether a Claim was made of a superbill."""
     identifiers = claim.get("identifier")
     return isinstance(identifiers, list) and any(

@@ -25,6 +25,7 @@ from gateway.canonical.models import (
     Resource,
 )
 from gateway.canonical.subscription import Subscribed
+from gateway.canonical.superbill import Visit
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.ehr_adapter import EhrBase
 from gateway.kit.ehr_client import FhirClient
@@ -35,6 +36,7 @@ from gateway.kit.ehr_rows import US_CORE, ResourceMap
 from gateway.kit.ehr_settings import SmartSettings, SubscriptionStyle, WebhookSignature
 from gateway.kit.ehr_source import Dialect
 from gateway.kit.ehr_subscribe import subscribe
+from gateway.kit.ehr_visit import visit_of
 from gateway.kit.http import open_client
 from gateway.kit.smart import SmartBackendClient
 from gateway.kit.smart_key import SigningKey
@@ -136,6 +138,10 @@ class SmartFhirEhr(EhrBase):
             dialect=self.dialect,
             maps=self.resource_maps,
         )
+
+    def visit(self, record: EncounterRecord) -> Visit:
+        """Patient, date and provider, as a superbill names them; raises `MappingError`."""
+        return visit_of(record, self.context.connection, self.context.clinic, self.dialect)
 
     async def subscribe(self, endpoint: str) -> tuple[Subscribed, ...]:
         """Ask the EHR to notify `endpoint`; returns the Subscription, created or reused."""

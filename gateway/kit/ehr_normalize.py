@@ -26,6 +26,7 @@ from gateway.kit.ehr_roles import (
 )
 from gateway.kit.ehr_rows import ResourceMap
 from gateway.kit.ehr_source import Dialect, Known, Source
+from gateway.kit.ehr_superbill import await_superbill
 
 Part = TypeVar("Part")
 _NO_DATE = "the encounter has no date, and a claim needs the date of service"
@@ -42,9 +43,10 @@ def normalize(
 ) -> EncounterBundle:
     """The canonical encounter of a record; every reference in it resolves inside it and every resource is valid R4."""
     source = Source(record, connection, clinic, dialect)
-    _require_signed(source)
+    require_signed(source)
     patient = PATIENT.via(source)
     claim = billing_claim(source, patient)
+    await_superbill(source, claim)
     problems: list[MappingError] = []
     found = _tried(lambda: DIAGNOSES.via(source, claim), list[Diagnosis](), problems)
     charges = _tried(lambda: charge_lines(source, claim, patient), tuple[ChargeLine, ...](), problems)
@@ -78,7 +80,8 @@ def _tried(part: Callable[[], Part], instead: Part, problems: list[MappingError]
         return instead
 
 
-def _require_signed(source: Source) -> None:
+def require_signed(source: Source) -> None:
+    """Raise for an encounter in a status that does not mean signed off."""
     status = source.encounter.element.text("status")
     if status not in source.dialect.signed_statuses:
         failure = NotSignedOff if source.dialect.watch_unsigned else MappingError

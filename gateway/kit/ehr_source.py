@@ -37,6 +37,7 @@ class Dialect:
     charge_sources: tuple[str, ...] = ("claim", "charge_item", "procedure")
     modifier_extensions: frozenset[str] = frozenset()  # URLs of extensions that carry a charge's modifiers
     signed_statuses: frozenset[str] = frozenset({"finished"})
+    record_number_system: str = ""  # of the medical record number by which superbills name a patient; "": type MR
     watch_unsigned: bool = False  # look again by itself: no notice may come when the encounter is signed
 
     def canonical_system(self, system: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from gateway.canonical import superbill_columns
 from gateway.canonical.mapping import Row
 from gateway.kit.ehr_charge_rows import CHARGE_TABLES
 from gateway.kit.ehr_normalize import BUNDLE_RULES, ORDER, RANKED
@@ -24,6 +25,7 @@ def encounter_tables(maps: Mapping[str, ResourceMap], charge_sources: Sequence[s
             f"charge ({choice} choice: {resource})": rows
             for choice, (resource, rows) in zip(_CHOICES, charges, strict=False)
         },
+        **(superbill_columns.TABLES if "superbill" in charge_sources else {}),
         **resource_tables(maps),
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from gateway.canonical.audit_event import AuditEvent, Outcome, Step
-from gateway.canonical.errors import AdapterError, FencingLost, GatewayError, Retry, StoreError
+from gateway.canonical.errors import AdapterError, FencingLost, GatewayError, NotSignedOff, Retry, StoreError
 from gateway.canonical.findings import Finding, error
 from gateway.canonical.models import ClaimBundle
 from gateway.pipeline.check import check
@@ -19,6 +19,7 @@ from gateway.pipeline.poll import poll, subscribe
 from gateway.pipeline.reconcile import reconcile
 from gateway.pipeline.route import route
 from gateway.pipeline.submit import submit
+from gateway.pipeline.superbill import look_for_superbills
 from gateway.pipeline.transmit import transmit
 from gateway.ports.records import Hold, Job, JobKind
 
@@ -53,6 +54,7 @@ _STEPS: Mapping[JobKind, Callable[[Pipeline, Job], Awaitable[Next]]] = {
     JobKind.SUBSCRIBE: subscribe,
     JobKind.TRANSMIT: transmit,
     JobKind.RECONCILE: reconcile,
+    JobKind.SUPERBILLS: look_for_superbills,
 }
 _CLAIM_STEPS: Mapping[JobKind, Callable[[Pipeline, Job, ClaimBundle | None], Awaitable[Next]]] = {
     JobKind.CHECK: check,
@@ -113,7 +115,9 @@ async def _watch(pipeline: Pipeline, job: Job, failure: GatewayError, code: str)
     waited = pipeline.now() - job.created_at
     if waited > pipeline.retry.watch_for:
         return await _give_up(pipeline, job, failure.findings, code)
-    return await _postpone(pipeline, job, pipeline.retry.watch_delay(waited), NOT_SIGNED_OFF, failed=False)
+    least = failure.look_again if isinstance(failure, NotSignedOff) else timedelta(0)
+    delay = max(pipeline.retry.watch_delay(waited), least)
+    return await _postpone(pipeline, job, delay, NOT_SIGNED_OFF, failed=False)
 
 
 async def _settle_bug(pipeline: Pipeline, job: Job, bug: Exception) -> Next:

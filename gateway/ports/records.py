@@ -29,6 +29,7 @@ class JobKind(StrEnum):
     SUBSCRIBE = "subscribe"
     TRANSMIT = "transmit"  # a batch of claims
     RECONCILE = "reconcile"  # what became of claims
+    SUPERBILLS = "superbills"  # a look into the place where superbill files arrive
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,3 +47,11 @@ select connection, state, count(*)::integer as messages, sum(unmatched)::integer
 from inbound_message
 where clinic_id = $1 and (state = 'unreadable' or unmatched > 0)
 group by connection, state order by connection, state;
+
+-- name: superbills
+-- Superbills that no encounter has joined, the oldest first; `content` is the Claim with the EHR's own number.
+select connection, id, content, findings, ready, received_at, changed_at,
+       extract(epoch from clock_timestamp() - received_at)::float8 / 86400 as days
+from superbill
+where clinic_id = $1 and encounter_id is null
+order by received_at, id;
