@@ -222,8 +222,8 @@ def demo(
     rate: Annotated[float, typer.Option(min=0.1, help="Visits signed off per second.")] = 10.0,
     json: JsonOutput = False,
     fhir_data: Annotated[Path | None, typer.Option(help="Use this folder of FHIR data instead.", **FOLDER)] = None,
-    ehr: Annotated[str, typer.Option(help="EHR adapter to use.")] = "smart_fhir",
-    billing: Annotated[str, typer.Option(help="Billing adapter to use.")] = "kareo_tebra",
+    ehr: Annotated[str, typer.Option(help="EHR adapter to use, or `all`.")] = "smart_fhir",
+    billing: Annotated[str, typer.Option(help="Billing adapter to use, or `all`.")] = "kareo_tebra",
     pace: Annotated[float, typer.Option(min=0, help="Vendor rate gaps: 1 as the vendor's, 0 none.")] = 0.02,
     think_ms: Annotated[float, typer.Option(min=0, help="Time that the vendors take for each answer.")] = 0.0,
     kill: Annotated[int, typer.Option(min=0, help="Times to kill -9 the gateway on the way.")] = 0,
@@ -233,11 +233,12 @@ def demo(
 ) -> None:
     """See the product do its job: simulated EHR and billing system, real gateway, real Postgres, real HTTP."""
     from gateway.sandbox.demo import DemoOptions, run_demo  # noqa: PLC0415
+    from gateway.sandbox.matrix import ALL, run_matrix  # noqa: PLC0415
     from gateway.sandbox.plan import SandboxPlan  # noqa: PLC0415
 
     plan = SandboxPlan(ehr, billing, encounters, seed, fhir_data, pace, think_ms / 1000)
     options = DemoOptions(plan, rate, json, kill, directory, keep, drop)
-    raise typer.Exit(asyncio.run(run_demo(options)))
+    raise typer.Exit(asyncio.run(run_matrix(options) if ALL in (ehr, billing) else run_demo(options)))
 
 
 if __name__ == "__main__":

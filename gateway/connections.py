@@ -9,7 +9,7 @@ from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import ConfigurationError, UnknownConnection
 from gateway.ports.billing import BillingAdapter, BillingAdapterInfo
 from gateway.ports.context import AdapterContext, Lock
-from gateway.ports.ehr import EhrAdapter, EhrAdapterInfo
+from gateway.ports.ehr import EhrAdapter, EhrAdapterInfo, EhrCapability
 from gateway.registry import BILLING_GROUP, EHR_GROUP, load_adapter
 from gateway.settings import LoadedSettings
 from gateway.store.postgres import PostgresStore
@@ -26,6 +26,7 @@ class EhrLink:
     info: EhrAdapterInfo
     adapter: EhrAdapter
     poll_seconds: float
+    writes_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,10 @@ class OpenConnections:
         """How often a feed is polled."""
         return self._ehr[clinic_id, connection].poll_seconds
 
+    def writes_back(self, clinic_id: str, connection: str) -> bool:
+        """Whether the EHR is told what became of claims: it can hold it, and the connection does not forbid it."""
+        return self._ehr[clinic_id, connection].writes_back
+
     def ehr_connections(self) -> list[tuple[str, str]]:
         """(clinic, connection) of every EHR link."""
         return list(self._ehr)
@@ -138,7 +143,8 @@ def _open_ehr(
     info: EhrAdapterInfo = load_adapter(EHR_GROUP, adapter, loaded.where("clinics", clinic_id, "ehr", name, "adapter"))
     settings = loaded.adapter_settings(info.settings, clinic_id, "ehr", name)
     poll_seconds = float(getattr(settings, "poll_seconds", DEFAULT_POLL_SECONDS))
-    opened.add_ehr(clinic_id, name, EhrLink(info, info.open(settings, context), poll_seconds))
+    writes_back = EhrCapability.WRITE_BACK in info.capabilities and bool(getattr(settings, "write_back", True))
+    opened.add_ehr(clinic_id, name, EhrLink(info, info.open(settings, context), poll_seconds, writes_back))
 
 
 def _open_billing(

@@ -56,6 +56,7 @@ class Step(StrEnum):
     SUPERBILLS_TAKEN = "superbills-taken"
     SUPERBILLS_REFUSED = "superbills-refused"
     SUPERBILL_LOOKED_UP = "superbill-looked-up"
+    EHR_TOLD = "ehr-told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ _SHAPES: dict[Step, _Shape] = {
     Step.SUPERBILLS_TAKEN: _Shape(_IMPORT, (_INTERACTION, "create"), "C"),
     Step.SUPERBILLS_REFUSED: _Shape(_IMPORT, (_INTERACTION, "create"), "C"),
     Step.SUPERBILL_LOOKED_UP: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
+    Step.EHR_TOLD: _Shape(_REST, (_INTERACTION, "update"), "U"),
     Step.SUBMISSION_LOOKED_UP: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
 }
 _DEFAULT = _Shape(_APPLICATION, (_LIFECYCLE, "transform"), "E")

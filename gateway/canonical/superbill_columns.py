@@ -209,6 +209,9 @@ SHARED: tuple[str, ...] = tuple(
 CELL_ROWS: tuple[Row, ...] = tuple({column_of(row): row for row in reversed(_CELLS)}.values())[::-1]
 """One row per column, to check cells by: the first that names it."""
 
+MADE = {"Claim": (*HEAD_ROWS, *DIAGNOSIS_ROWS, POINTER_ROW), "Claim.item": ITEM_ROWS}
+"""What the rows make, by the element under which their targets lie."""
+
 TABLES = {
     "superbill (columns that find its encounter)": VISIT_ROWS,
     "superbill (columns of the whole superbill, to Claim)": (*HEAD_ROWS, STATUS_ROW),

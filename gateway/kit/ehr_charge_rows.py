@@ -169,7 +169,7 @@ PROCEDURE_ROWS = (
 )
 
 CHARGE_TABLES: Mapping[str, tuple[str, tuple[Reading, ...]]] = {
-    "superbill": ("Claim.item of the superbill", CLAIM_ITEM_ROWS),
+    "superbill": ("Claim.item", CLAIM_ITEM_ROWS),
     "claim": ("Claim.item", CLAIM_ITEM_ROWS),
     "charge_item": ("ChargeItem", CHARGE_ITEM_ROWS),
     "procedure": ("Procedure", PROCEDURE_ROWS),

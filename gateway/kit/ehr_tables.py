@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from gateway.canonical import superbill_columns
-from gateway.canonical.mapping import Row
+from gateway.canonical.mapping import Row, same
 from gateway.kit.ehr_charge_rows import CHARGE_TABLES
 from gateway.kit.ehr_normalize import BUNDLE_RULES, ORDER, RANKED
 from gateway.kit.ehr_roles import ROLE_RULES
-from gateway.kit.ehr_rows import Link, ResourceMap
+from gateway.kit.ehr_rows import US_CORE, Link, ResourceMap
 
 _CHOICES = ("first", "second", "third")
+_SELECTION = re.compile(r"\[\d*\]|\.where\([^)]*\)")
+_BETWEEN = re.compile(r" \| |, ")
 
 
 def encounter_tables(maps: Mapping[str, ResourceMap], charge_sources: Sequence[str]) -> dict[str, tuple[Row, ...]]:
     """All tables of an EHR adapter over SMART on FHIR: the encounter, its charges by choice, its resources."""
-    charges = (CHARGE_TABLES[source] for source in charge_sources)
+    charges = (_charge_table(source) for source in charge_sources)
     return {
         "bundle (the encounter as a whole)": BUNDLE_RULES,
         "roles (who, and where)": ROLE_RULES,
@@ -28,6 +32,15 @@ def encounter_tables(maps: Mapping[str, ResourceMap], charge_sources: Sequence[s
         **(superbill_columns.TABLES if "superbill" in charge_sources else {}),
         **resource_tables(maps),
     }
+
+
+def _charge_table(source: str) -> tuple[str, tuple[Row, ...]]:
+    """The resource and its rows; of a superbill with the columns of its file as sources."""
+    resource, rows = CHARGE_TABLES[source]
+    if source != "superbill":
+        return resource, rows
+    filled = [(f"{owner}.{_plain(row.target)}", row) for owner, own in superbill_columns.MADE.items() for row in own]
+    return "superbill", tuple(_from_vendor(rows, filled))
 
 
 def resource_tables(maps: Mapping[str, ResourceMap]) -> dict[str, tuple[Row, ...]]:
@@ -50,3 +63,52 @@ def _leads(link: Link) -> str:
     words = f"rewritten to the {' or '.join(link.types)} that it names"
     words += f"; one that has only an identifier or a name makes a {link.mint}" if link.mint else ""
     return words if link.required else f"{words}; left out when it leads nowhere"
+
+
+def vendor_tables(
+    own: Mapping[str, Sequence[Row]],
+    maps: Mapping[str, ResourceMap] = US_CORE,
+    charge_sources: Sequence[str] = ("claim",),
+) -> dict[str, tuple[Row, ...]]:
+    """The tables of an EHR with an API of its own: what is made of FHIR, with the vendor's fields as its sources.
+
+    `own` are the adapter's rows by the FHIR path under which their targets lie ("Patient", "Claim.item"), words in
+    parentheses after it. A kit row whose FHIR source no row of the vendor's fills is left out: it never has a value.
+    """
+    filled = [(f"{title.partition(' (')[0]}.{_plain(row.target)}", row) for title, rows in own.items() for row in rows]
+    kit = encounter_tables(maps, charge_sources)
+    made = {title: tuple(_from_vendor(rows, filled)) for title, rows in kit.items()}
+    return {title: rows for title, rows in made.items() if rows}
+
+
+def _from_vendor(rows: Sequence[Row], filled: Sequence[tuple[str, Row]]) -> Iterator[Row]:
+    for row in rows:
+        paths = [_plain(path) for path in _BETWEEN.split(row.source)]
+        found = [own for path in paths for target, own in filled if _overlap(path, target)]
+        if found:
+            sources = dict.fromkeys(source for own in found for source in own.source.split(" | "))
+            needed = row.required or any(own.required for own in found)
+            yield Row(row.target, " | ".join(sources), _both(found, row), needed, row.note, row.fix)
+
+
+def _overlap(path: str, target: str) -> bool:
+    return path == target or path.startswith(f"{target}.") or target.startswith(f"{path}.")
+
+
+def _both(own: Sequence[Row], kit: Row) -> Callable[[Any], Any]:
+    """What is done to the value at both steps, in words: the mapping document prints it."""
+    told = dict.fromkeys(words for row in (*own, kit) if row.via is not same and (words := _first_line(row.via)))
+
+    def via(value: Any) -> Any:
+        return value
+
+    via.__doc__ = "; ".join(told) or "As it is."
+    return via
+
+
+def _first_line(via: Callable[..., Any]) -> str:
+    return (via.__doc__ or "").strip().partition("\n")[0].removesuffix(".")
+
+
+def _plain(path: str) -> str:
+    return _SELECTION.sub("", path)

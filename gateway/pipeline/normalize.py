@@ -8,7 +8,7 @@ from functools import partial
 
 from gateway.canonical.audit_event import Step
 from gateway.canonical.claim_builder import build_claim
-from gateway.canonical.errors import ClaimInvalid, MappingError
+from gateway.canonical.errors import ClaimInvalid, MappingError, NotSignedOff
 from gateway.canonical.identifiers import content_hash, lasting
 from gateway.canonical.models import (
     ClaimBundle,
@@ -116,6 +116,8 @@ def _normalized(adapter: EhrAdapter, record: EncounterRecord) -> EncounterBundle
     """The canonical encounter; when it cannot be mapped, all else that is wrong with the EHR's data is told at once."""
     try:
         return adapter.normalize(record)
+    except NotSignedOff:
+        raise
     except MappingError as unmapped:
         wrong = check_source([record.encounter, *record.resources])
         raise ClaimInvalid([*unmapped.findings, *wrong[:MOST_SOURCE_FINDINGS]]) from None

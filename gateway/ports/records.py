@@ -30,6 +30,7 @@ class JobKind(StrEnum):
     TRANSMIT = "transmit"  # a batch of claims
     RECONCILE = "reconcile"  # what became of claims
     SUPERBILLS = "superbills"  # a look into the place where superbill files arrive
+    WRITE_BACK = "write_back"  # tell the EHR
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,23 @@ class SubmissionRow:
 ON_FILE = frozenset(
     {SubmissionState.SENT, SubmissionState.RECEIVED, SubmissionState.ACCEPTED, SubmissionState.ADJUDICATED}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A claim's state of which its EHR has not been told; `reference` is the evidence, `since` when it came (UTC)."""
+
+    submission_id: str
+    encounter_id: str
+    ehr_encounter_id: str
+    claim_id: str
+    billing_connection: str
+    state: SubmissionState
+    account_number: str
+    patient: str
+    reason: str
+    reference: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

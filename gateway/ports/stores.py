@@ -30,6 +30,7 @@ from gateway.ports.records import (
     NewSubmission,
     NormalizedEncounter,
     SubmissionRow,
+    Untold,
 )
 from gateway.ports.superbills import SuperbillWork
 
@@ -120,6 +121,9 @@ class UnitOfWork(SuperbillWork, Protocol):
     async def ask_later(self, row: SubmissionRow, delay: timedelta) -> None:
         """When to ask the vendor about a submission next."""
 
+    async def set_told(self, submission_id: str, state: SubmissionState) -> None:
+        """The EHR knows this state of a claim."""
+
     async def recheck(self, encounter_id: str, trace: str) -> None:
         """Fetch and judge an encounter anew, after what waits for it already."""
 
@@ -186,6 +190,9 @@ class Store(Protocol):
 
     async def submissions_to_ask(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
         """Submissions on file whose outcome the vendor shall be asked now, the longest waiting first."""
+
+    async def submissions_to_tell(self, clinic_id: str, connection: str, most: int) -> list[Untold]:
+        """States of claims that an EHR connection has not been told of, the longest waiting first."""
 
     async def cursor(self, clinic_id: str, connection: str) -> str | None:
         """How far a connection has been polled."""

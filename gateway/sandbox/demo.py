@@ -63,21 +63,52 @@ class Demo:
     peak_memory_mb: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A demo that has been played and still runs; `finished` is False after Ctrl-C."""
+
+    demo: Demo
+    result: dict[str, Any]
+    finished: bool
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 when a claim was lost or doubled, 130 after Ctrl-C."""
+        if not self.finished:
+            return 130
+        return 1 if self.result["lost"] or self.result["duplicates"] else 0
+
+
 async def run_demo(options: DemoOptions) -> int:
-    """Run it; returns 0, or 1 when a claim was lost or doubled, or 130 after Ctrl-C."""
-    directory = DemoDirectory(options.directory.resolve())
-    directory.make()
-    screen = Screen(to_stderr=options.json)
+    """Run one demo and show what happened; returns its exit status."""
+    screen, stop = Screen(to_stderr=options.json), stop_at_signals()
+    async with playing(options, screen, stop) as played:
+        screen.summary(played.result, as_json=options.json)
+        if played.finished and options.keep:
+            await _stay(played.demo, screen, stop)
+        return played.status
+
+
+def stop_at_signals() -> asyncio.Event:
+    """Set at Ctrl-C and at SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+@asynccontextmanager
+async def playing(options: DemoOptions, screen: Screen, stop: asyncio.Event) -> AsyncIterator[Played]:
+    """Everything started, all encounters signed and settled; everything stopped and removed at the end."""
+    directory = DemoDirectory(options.directory.resolve())
+    directory.make()
     sandbox = Child(options.plan.command(directory.path), directory.path / "sandbox.log", {})
     try:
         with screen.step("starting the simulated EHR and billing system"):
             await sandbox.start()
             urls = await until("the simulators", sandbox, directory.urls)
         async with _open_demo(options, directory, urls) as demo:
-            return await _with_gateway(demo, screen, stop)
+            yield await _played(demo, screen, stop)
     finally:
         await sandbox.stop()
         remove_kept()
@@ -109,7 +140,7 @@ async def _drop_answers(demo: Demo) -> None:
     (await demo.http.post(f"{demo.urls['billing']}/_sim/faults", json=body)).raise_for_status()
 
 
-async def _with_gateway(demo: Demo, screen: Screen, stop: asyncio.Event) -> int:
+async def _played(demo: Demo, screen: Screen, stop: asyncio.Event) -> Played:
     if demo.options.drop:
         await _drop_answers(demo)
     with screen.step("starting Postgres and the gateway"):
@@ -118,13 +149,7 @@ async def _with_gateway(demo: Demo, screen: Screen, stop: asyncio.Event) -> int:
         await demo.store.open()
         await until("the subscription at the EHR", demo.gateway, lambda: is_subscribed(demo.store))
     finished = await _sign_and_watch(demo, screen, stop)
-    result = await _result(demo)
-    screen.summary(result, as_json=demo.options.json)
-    if not finished:
-        return 130
-    if demo.options.keep:
-        await _stay(demo, screen, stop)
-    return 1 if result["lost"] or result["duplicates"] else 0
+    return Played(demo, await _result(demo), finished)
 
 
 async def _sign_and_watch(demo: Demo, screen: Screen, stop: asyncio.Event) -> bool:

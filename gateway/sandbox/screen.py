@@ -23,8 +23,12 @@ RECENT = 8
 class Screen:
     """The demo's terminal; with JSON output all else goes to standard error."""
 
-    def __init__(self, *, to_stderr: bool) -> None:
-        self._console = Console(stderr=to_stderr)
+    def __init__(self, *, to_stderr: bool, quiet: bool = False) -> None:
+        self._console = Console(stderr=to_stderr, quiet=quiet)
+
+    def quiet(self) -> Screen:
+        """A screen that shows nothing: the demos of a matrix have a line each and no more."""
+        return Screen(to_stderr=True, quiet=True)
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
@@ -76,6 +80,27 @@ class Screen:
         verdict = "[green]Every signed encounter became exactly one claim or one hold.[/]"
         self._console.print(verdict if good else "[red]Claims were lost or doubled: this is a defect.[/]")
 
+    def pair(self, result: dict[str, Any]) -> None:
+        """A line for one pair of a matrix."""
+        latency = result["latency_ms"]["p50"]
+        self._console.print(
+            f"{_verdict(result)}  {result['ehr']:16} {result['billing']:16} {result['submitted']:4} submitted "
+            f"{result['held']:3} held {result['lost']:3} lost {result['duplicates']:3} doubled  p50 {latency} ms",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def matrix(self, results: list[dict[str, Any]], *, as_json: bool) -> None:
+        """What all pairs come to, or all results as one JSON object on standard output."""
+        lost, doubled = (sum(result[name] for result in results) for name in ("lost", "duplicates"))
+        if as_json:
+            whole = {"pairs": results, "lost": lost, "duplicates": doubled}
+            sys.stdout.write(json.dumps(whole) + "\n")
+            sys.stdout.flush()
+            return
+        signed = sum(result["encounters"] for result in results)
+        self._console.print(f"{len(results)} pairs, {signed} encounters: {lost} lost, {doubled} doubled.")
+
     def kept(self, urls: dict[str, str], directory: Path, file: Path) -> None:
         """What keeps running, and where its addresses and credentials are."""
         for name, url in urls.items():
@@ -83,6 +108,10 @@ class Screen:
         self._console.print(f"Addresses and demo credentials: {file}")
         self._console.print(f"Worklist: . {directory}/sandbox.env && gateway holds --config {directory}/gateway.yaml")
         self._console.print("Ctrl-C ends the demo.")
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    return "[red]defect[/]" if result["lost"] or result["duplicates"] else "[green]good  [/]"
 
 
 def _states(rows: list[dict[str, Any]]) -> Table:

@@ -13,8 +13,8 @@ import asyncpg
 from gateway.canonical.errors import StoreError
 from gateway.canonical.findings import Finding
 from gateway.canonical.jsonio import dumps, loads
-from gateway.canonical.models import ClaimBundle, Resource
-from gateway.ports.records import BatchRow, EncounterRow, EncounterState, NewJob, SubmissionRow
+from gateway.canonical.models import ClaimBundle, Resource, SubmissionState
+from gateway.ports.records import BatchRow, EncounterRow, EncounterState, NewJob, SubmissionRow, Untold
 from gateway.store.batches import PostgresUnitOfWork, batch_row, submission_row
 from gateway.store.queries import queries
 
@@ -148,6 +148,10 @@ class PostgresStore:
     async def _submissions(self, query: str, *arguments: Any) -> list[SubmissionRow]:
         return [submission_row(row) for row in await self._rows(_SUBMISSIONS[query], *arguments)]
 
+    async def submissions_to_tell(self, clinic_id: str, connection: str, most: int) -> list[Untold]:
+        """States of claims that an EHR connection has not been told of."""
+        return [_untold(row) for row in await self._rows(_SUBMISSIONS["to_tell"], clinic_id, connection, most)]
+
     async def cursor(self, clinic_id: str, connection: str) -> str | None:
         """How far a connection has been polled."""
         return _text(await self._value(_ENCOUNTERS["cursor"], clinic_id, connection))
@@ -208,6 +212,22 @@ class PostgresStore:
 
 async def _as_it_is(connection: asyncpg.Connection) -> None:
     """Nothing to undo between uses: pooled sessions set no state, and an open transaction is rolled back anyway."""
+
+
+def _untold(row: dict[str, Any]) -> Untold:
+    return Untold(
+        submission_id=row["id"],
+        encounter_id=row["encounter_id"],
+        ehr_encounter_id=row["ehr_encounter_id"],
+        claim_id=row["claim_id"],
+        billing_connection=row["connection"],
+        state=SubmissionState(row["state"]),
+        account_number=row["account_number"],
+        patient=row["patient"],
+        reason=row["reason"],
+        reference=row["evidence"],
+        since=row["updated_at"],
+    )
 
 
 def _text(value: Any) -> str | None:

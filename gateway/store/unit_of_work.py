@@ -153,6 +153,10 @@ class StepWork:
         values = (submission_id, evidence.state.value, evidence.reference, vendor_ids, receipt.calls)
         return await self._value(_SUBMISSIONS["record_receipt"], *values) is not None
 
+    async def set_told(self, submission_id: str, state: SubmissionState) -> None:
+        """The EHR knows this state of a claim."""
+        await self._execute(_SUBMISSIONS["set_told"], submission_id, state.value)
+
     async def finish(self, job: Job, *, then: NewJob | None = None) -> Job | None:
         """Complete an owned job, or turn it into the next step's."""
         if then is None:

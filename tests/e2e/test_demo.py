@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from gateway.ports.billing import BillingCapability
-from gateway.registry import BILLING_GROUP, adapter_names, load_adapter
+from gateway.registry import BILLING_GROUP, EHR_GROUP, adapter_names, load_adapter
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {
@@ -133,6 +133,26 @@ def test_each_billing_system_loses_and_doubles_nothing_when_answers_are_lost(
     assert result["billing_claims"] == result["submitted"] >= 20
     assert result["dropped"] > 0
     assert processes_in(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ehr", adapter_names(EHR_GROUP))
+def test_each_ehr_loses_and_doubles_nothing(demo: Callable[..., Any], tmp_path: Path, ehr: str) -> None:
+    result = result_of(demo("--ehr", ehr, "--encounters", "25", "--rate", "25"))
+    assert (result["encounters"], result["lost"], result["duplicates"]) == (25, 0, 0)
+    assert result["submitted"] + result["held"] == 25
+    assert result["billing_claims"] == result["submitted"] >= 20
+    assert processes_in(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_all_plays_every_pair_and_adds_up(demo: Callable[..., Any], tmp_path: Path) -> None:
+    """With one billing system; `--ehr all --billing all` plays every pair."""
+    result = result_of(demo("--ehr", "all", "--billing", "fhir_claim", "--encounters", "3", "--rate", "30"))
+    assert [pair["ehr"] for pair in result["pairs"]] == adapter_names(EHR_GROUP)
+    assert {pair["encounters"] for pair in result["pairs"]} == {3}
+    assert (result["lost"], result["duplicates"]) == (0, 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

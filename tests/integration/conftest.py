@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from gateway.canonical.clinic import ClinicFacts
-from gateway.canonical.errors import NotificationRejected, UnexpectedResponse
+from gateway.canonical.errors import NotificationRejected, NotSignedOff, UnexpectedResponse
 from gateway.canonical.models import (
     ClaimBundle,
+    ClaimFate,
     ClaimOutcome,
     EncounterBundle,
     EncounterRecord,
@@ -50,6 +51,14 @@ class FakeEhr(EhrBase):
         self.failure: Exception | None = None
         self.refused = False
         self.status = "finished"
+        self.unsigned = False
+        self.told: list[tuple[str, ClaimFate]] = []
+        self.tell_failure: Exception | None = None
+
+    async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
+        if self.tell_failure:
+            raise self.tell_failure
+        self.told.append((ref.encounter_id, fate))
 
     def verify_notification(self, request: NotificationRequest) -> None:
         if self.refused:
@@ -65,6 +74,8 @@ class FakeEhr(EhrBase):
         return EncounterRecord(ref, "https://ehr.example.test", encounter, self.bundle.resources)
 
     def normalize(self, record: EncounterRecord) -> EncounterBundle:
+        if self.unsigned:
+            raise NotSignedOff("Encounter.status", "the encounter is not signed off", "Sign it.")
         return self.bundle
 
     def change(self) -> None:
@@ -164,6 +175,7 @@ class World:
     billing_: FakeBilling
     capabilities: frozenset[BillingCapability] = frozenset({BillingCapability.FIND_SUBMISSION})
     ahead: timedelta = timedelta()
+    title: str = "Fake billing"
     pipeline: Pipeline = field(init=False)
 
     def ehr(self, clinic_id: str, connection: str) -> FakeEhr:

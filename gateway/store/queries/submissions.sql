@@ -97,3 +97,16 @@ set state = case when e.claim_id = s.claim_id then 'queued' else 'rejected' end,
 from encounter e
 where s.clinic_id = $1 and s.id = $2 and s.state = $3 and e.clinic_id = s.clinic_id and e.id = s.encounter_id
 returning s.state;
+
+-- name: to_tell
+-- The present claims of one EHR connection's encounters, whose state that EHR has not been told; voids tell themselves.
+select s.id, s.encounter_id, e.ehr_encounter_id, s.claim_id, s.connection, s.state, s.account_number, s.patient, s.reason,
+       s.updated_at, coalesce(s.evidence, '') as evidence
+from submission s
+join encounter e on e.clinic_id = s.clinic_id and e.claim_id = s.claim_id
+where s.clinic_id = $1 and e.connection = $2 and s.frequency <> '8'
+  and s.state in ('received', 'accepted', 'adjudicated', 'rejected') and s.told <> s.state
+order by s.updated_at limit $3;
+
+-- name: set_told
+update submission set told = $3 where clinic_id = $1 and id = $2;

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from adapters.ehr.smart_fhir import ADAPTER
-from gateway.kit.contract_encounter import ExpectedEncounter, ExpectedLine
 from gateway.kit.contract_ehr import EhrContract
+from gateway.kit.contract_encounter import ExpectedEncounter, ExpectedLine
 
 
 class TestContract(EhrContract):

@@ -1,0 +1,81 @@
+"""Encounters that are not signed off yet, and those that are left alone for a while after their sign-off."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from gateway.pipeline.context import RetryPolicy
+from gateway.pipeline.jobs import NOT_SIGNED_OFF
+
+RUN_IN = "select extract(epoch from run_at - clock_timestamp())::float8 from job where kind = 'normalize'"
+JOBS = "select count(*) from job where kind = 'normalize'"
+
+
+async def test_an_unsigned_encounter_is_looked_at_again_and_billed_when_it_is_signed(world: Any) -> None:
+    world.ehr_.unsigned = True
+    await world.notify()
+    await world.work()
+    assert await world.one("select last_error from job") == NOT_SIGNED_OFF
+    assert await world.store.open_holds("clinic-a") == []
+    world.ehr_.unsigned = False
+    await world.later()
+    assert await world.one("select state from encounter") == "submitted"
+
+
+async def test_a_new_notice_brings_a_watched_encounter_forward(world: Any) -> None:
+    world.ehr_.unsigned = True
+    await world.notify()
+    await world.work()
+    async with world.store.acquire() as connection:
+        await connection.execute("update job set run_at = clock_timestamp() + interval '5 hours'")
+    world.ehr_.unsigned = False
+    world.ehr_.version += 1
+    await world.notify()
+    assert await world.one(JOBS) == 1
+    await world.work()
+    assert await world.one("select state from encounter") == "submitted"
+
+
+async def test_after_two_weeks_without_a_signature_a_person_is_told(world: Any) -> None:
+    world.ehr_.unsigned = True
+    await world.notify()
+    await world.work()
+    world.ahead = timedelta(days=15)
+    await world.later()
+    assert await world.findings() == ["mapping"]
+    assert await world.one("select state from encounter") == "held"
+
+
+async def test_a_settling_encounter_waits_once_and_changes_do_not_put_it_off(world: Any) -> None:
+    world.ehr_.settle_seconds = 600.0
+    await world.notify()
+    first = await world.one(RUN_IN)
+    assert 590 < first <= 600
+    async with world.store.acquire() as connection:
+        await connection.execute("update job set run_at = run_at - interval '9 minutes'")
+    world.ehr_.change()
+    await world.notify()
+    assert await world.one(RUN_IN) < 60
+    assert await world.one(JOBS) == 1
+
+
+async def test_a_notice_does_not_hurry_a_job_that_waits_for_a_failing_vendor(world: Any) -> None:
+    await world.notify()
+    async with world.store.acquire() as connection:
+        await connection.execute("update job set run_at = run_at + interval '1 hour', last_error = 'unavailable'")
+    world.ehr_.change()
+    await world.notify()
+    assert await world.one(RUN_IN) > 3000
+    assert await world.one(JOBS) == 1
+
+
+def test_the_pause_between_looks_grows_with_the_wait() -> None:
+    policy = RetryPolicy(base_seconds=1.0)
+    waits = [timedelta(0), timedelta(minutes=5), timedelta(hours=5), timedelta(days=10)]
+    assert [policy.watch_delay(waited) for waited in waits] == [
+        timedelta(seconds=2),
+        timedelta(minutes=1),
+        timedelta(hours=1),
+        timedelta(hours=6),
+    ]

@@ -1,0 +1,47 @@
+"""The tables of an EHR with an API of its own name the vendor's fields, not the FHIR in between."""
+
+from __future__ import annotations
+
+from gateway.kit.ehr_tables import vendor_tables
+from gateway.kit.mapping import Row
+
+CHARGE = "charge (first choice: Claim.item)"
+
+
+def day(value: str) -> str:
+    """MM/DD/YYYY as a date."""
+    return value
+
+
+OWN = {
+    "Patient": (
+        Row("name[0].family", "patient.last_name", required=True),
+        Row("name[0].given[]", "patient.first_name"),
+        Row("birthDate", "patient.dob", day),
+    ),
+    "Claim.item (a line)": (
+        Row("productOrService.coding[0].code", "line.code"),
+        Row("modifier[]", "line.modifiers[0]"),
+        Row("quantity.value", "line.quantity | line.units"),
+    ),
+}
+
+
+def rows_of(title: str) -> dict[str, Row]:
+    return {row.target: row for row in vendor_tables(OWN)[title]}
+
+
+def test_a_canonical_element_names_every_field_that_it_is_made_of() -> None:
+    name = rows_of("Patient")["name[]"]
+    assert (name.source, name.required) == ("patient.last_name | patient.first_name", True)
+    assert rows_of(CHARGE)["system, code"].source == "line.code"
+    assert "line.quantity | line.units" in rows_of(CHARGE)["quantity"].source
+
+
+def test_what_both_steps_do_is_told_in_order() -> None:
+    assert rows_of("Patient")["birthDate"].via.__doc__ == "MM/DD/YYYY as a date"
+
+
+def test_what_the_vendor_never_fills_is_not_printed() -> None:
+    assert "gender" not in rows_of("Patient")
+    assert "Coverage" not in vendor_tables(OWN)
