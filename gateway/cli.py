@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gateway.canonical.errors import ConfigurationError
+from gateway.commands import superbill
 
 if TYPE_CHECKING:
     from gateway.settings import LoadedSettings
@@ -240,6 +241,8 @@ def demo(
     options = DemoOptions(plan, rate, json, kill, directory, keep, drop)
     raise typer.Exit(asyncio.run(run_matrix(options) if ALL in (ehr, billing) else run_demo(options)))
 
+
+superbill.register(app)
 
 if __name__ == "__main__":
     main()
