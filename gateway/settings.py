@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from gateway.canonical.clinic import BillingProvider, ClinicFacts
 from gateway.canonical.codes import npi_is_valid
 from gateway.canonical.errors import ConfigurationError
-from gateway.strict import Strict as _Strict
+from gateway.settings_base import Strict as _Strict
 from gateway.superbill_settings import SuperbillSettings
 
 _Model = TypeVar("_Model", bound=BaseModel)

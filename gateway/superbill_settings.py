@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.canonical.superbill import Layout
 from gateway.canonical.superbill_columns import COLUMNS
-from gateway.strict import Strict
+from gateway.settings_base import Strict
 
 
 class SuperbillSftpSettings(Strict):

@@ -17,8 +17,8 @@ from gateway.canonical.mapping import Row
 MOST_DIAGNOSES = 12
 MOST_MODIFIERS = 4
 MOST_POINTERS = 4
-_AMOUNT = re.compile(r"\$?\s*(\d{1,3}(?:,\d{3})+|\d+)(\.\d{1,2})?")
-_POINTED = re.compile(r"[A-La-l]|\d+")
+_AMOUNT = re.compile(r"\$?\s*(\d{1,3}(?:,\d{3})+|\d+)(\.\d{1,2})?", re.ASCII)
+_POINTED = re.compile(r"[A-La-l]|[0-9]+")
 _ROOT = "superbill."
 
 
@@ -88,7 +88,7 @@ def amount(text: str) -> dict[str, Any] | None:
 
 def place(text: str) -> dict[str, Any]:
     """A concept of the CMS place of service code set."""
-    if not re.fullmatch(r"\d{1,2}", text):
+    if not re.fullmatch(r"[0-9]{1,2}", text):
         raise ValueError("this is not a place of service code (two digits)")
     return codes.concept(codes.POS, text.zfill(2))
 

@@ -56,12 +56,13 @@ def normalize(
     if problems:
         raise MappingError.of(problems)
     resources = _resources(source, maps, [patient, *held], found)
-    encounter = {**resources.pop(source.encounter.reference), "diagnosis": RANKED.via(found)}
+    ranked = RANKED.via(found)
+    encounter = {**resources.pop(source.encounter.reference), **({"diagnosis": ranked} if ranked else {})}
     resources = ORDER.via(resources, held)
     for resource in (encounter, *resources.values()):
         validate(resource)
     return EncounterBundle(
-        encounter={name: value for name, value in encounter.items() if value != []},
+        encounter=encounter,
         resources=_in_order(resources, held),
         charges=tuple(_without_own_performer(line, named["rendering_provider"]) for line in charges),
         diagnosis_codes=tuple(diagnosis.code for diagnosis in found),

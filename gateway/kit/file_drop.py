@@ -153,6 +153,7 @@ class FolderDrop:
 
 
 def bounded(vendor: str, content: bytes) -> bytes:
+    """The content; raises `UnexpectedResponse` when it is larger than a file may be."""
     if len(content) > MAX_FILE_BYTES:
         raise UnexpectedResponse(vendor, "get", "the vendor's file is larger than 64 MiB")
     return content

@@ -100,7 +100,7 @@ def _refusals(keys: Keys, refused: Sequence[RefusedSuperbill]) -> list[OfferedSu
 
 def _wake(connection: str, encounter: WaitingEncounter, digest: str, trace: str) -> Arrival:
     """A superbill that comes is a change of its encounter; the same file tells it once."""
-    ref = EncounterRef(encounter.ehr_encounter_id, f"superbill:{encounter.visit_key}:{digest}")
+    ref = EncounterRef(encounter.ehr_encounter_id, f"superbill:{encounter.encounter_id}:{digest}")
     return Arrival(connection, encounter.encounter_id, ref, trace)
 
 
