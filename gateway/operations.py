@@ -20,6 +20,7 @@ from gateway.pipeline.receive import new_trace
 from gateway.ports.billing import BillingAdapterInfo
 from gateway.ports.context import Probe, utc_now
 from gateway.ports.ehr import EhrAdapterInfo
+from gateway.readiness import Pair, readiness
 from gateway.registry import BILLING_GROUP, EHR_GROUP, load_adapter
 from gateway.settings import LoadedSettings
 from gateway.store.postgres import PostgresStore
@@ -42,7 +43,8 @@ async def check_now(loaded: LoadedSettings, as_json: bool) -> int:
     """Try everything; exit status 0 when all works, 1 when something is to be fixed."""
     async with open_gateway(loaded) as gateway:
         await gateway.session.open()
-        probes = {"database": [Probe("Postgres answers and is migrated", ok=True)], **await _probes(gateway)}
+        database = [Probe("Postgres answers and is migrated", ok=True)]
+        probes = {"database": database, **await _probes(gateway), **_still_missing(loaded, gateway)}
     _print_probes(probes, as_json)
     return 0 if all(probe.ok for found in probes.values() for probe in found) else 1
 
@@ -61,6 +63,23 @@ async def _probes(gateway: Gateway) -> dict[str, list[Probe]]:
     for clinic, place in gateway.pipeline.superbills.items():
         probes[f"{clinic} / {place.connection} (superbills)"] = await probe_superbills(place)
     return probes
+
+
+def _still_missing(loaded: LoadedSettings, gateway: Gateway) -> dict[str, list[Probe]]:
+    """What each EHR connection and the billing connection that its claims go to need of gateway.yaml."""
+    found: dict[str, list[Probe]] = {}
+    for clinic, name in gateway.connections.ehr_connections():
+        billing = gateway.connections.default_billing(clinic)
+        info = gateway.connections.billing_info(clinic, billing)
+        pair = Pair(
+            where=f"clinics.{clinic}",
+            clinic=loaded.gateway.clinics[clinic],
+            ehr=gateway.connections.ehr_info(clinic, name),
+            billing=info,
+            settings=loaded.adapter_settings(info.settings, clinic, "billing", billing),
+        )
+        found[f"{clinic} / before the first claim from {name} to {billing}"] = readiness(pair)
+    return found
 
 
 def _print_probes(probes: dict[str, list[Probe]], as_json: bool) -> None:

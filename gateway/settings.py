@@ -8,103 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 
-from gateway.canonical.clinic import BillingProvider, ClinicFacts
-from gateway.canonical.codes import npi_is_valid
 from gateway.canonical.errors import ConfigurationError
-from gateway.settings_base import Strict as _Strict
-from gateway.superbill_settings import SuperbillSettings
+from gateway.clinic_settings import ClinicSettings
+from gateway.settings_base import Strict
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class BillingProviderSettings(_Strict):
-    """Who bills: box 33 of the CMS-1500."""
-
-    name: str = Field(min_length=1, description="Legal name of the billing provider (box 33).")
-    npi: str = Field(description="NPI of the billing provider (box 33a), ten digits.")
-    tax_id: str = Field(pattern=r"^\d{2}-?\d{7}$", description="EIN (box 25), nine digits, with or without the hyphen.")
-    taxonomy: str = Field(default="", description="NUCC provider taxonomy code (PRV*BI).")
-    phone: str = Field(default="", description="Telephone number for the payer (PER*IC).")
-    address: dict[str, Any] = Field(
-        default_factory=dict, description="A FHIR Address: line, city, state, postalCode (ZIP+4), country."
-    )
-
-    @field_validator("npi")
-    @classmethod
-    def _check_digit(cls, value: str) -> str:
-        if not npi_is_valid(value):
-            raise ValueError("the check digit of this NPI is wrong; look the number up in NPPES")
-        return value
-
-
-class ConnectionSettings(_Strict):
-    """One link of a clinic to one vendor."""
-
-    adapter: str = Field(description="Name of the adapter, as listed by `gateway adapters`.")
-    settings: dict[str, Any] = Field(default_factory=dict, description="The adapter's own settings.")
-
-
-class BillingConnectionSettings(ConnectionSettings):
-    """One link of a clinic to one billing system."""
-
-    outcome_seconds: float = Field(
-        default=900.0, gt=0, description="How often the vendor is asked what became of claims, in seconds."
-    )
-
-
-class ClinicSettings(_Strict):
-    """One clinic: a tenant."""
-
-    name: str = Field(min_length=1, description="The clinic's name.")
-    timezone: str = Field(description="IANA time zone; decides the date of service, e.g. America/New_York.")
-    billing_provider: BillingProviderSettings = Field(description="Who bills (box 33).")
-    place_of_service: str = Field(
-        default="11", pattern=r"^\d{2}$", description="Place of service when the EHR gives none (box 24B)."
-    )
-    fee_schedule: dict[str, Decimal] = Field(
-        default_factory=dict, description="Price of one unit in USD per CPT/HCPCS code, for charges without a price."
-    )
-    payer_ids: dict[str, str] = Field(
-        default_factory=dict, description="The billing payer id per payer name or identifier at the EHR."
-    )
-    ehr: dict[str, ConnectionSettings] = Field(min_length=1, description="EHR connections by name.")
-    billing: dict[str, BillingConnectionSettings] = Field(min_length=1, description="Billing connections by name.")
-    superbills: SuperbillSettings | None = Field(
-        default=None, description="Charges that come as an export of superbills; see how-to/superbills.md."
-    )
-    default_billing: str = Field(default="", description="Which billing connection claims go to; needed for several.")
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError("is not an IANA time zone such as America/New_York") from None
-        return value
-
-    def facts(self, clinic_id: str) -> ClinicFacts:
-        """What adapters and the claim builder may know of the clinic."""
-        return ClinicFacts(
-            clinic_id=clinic_id,
-            name=self.name,
-            timezone=ZoneInfo(self.timezone),
-            billing_provider=BillingProvider(**self.billing_provider.model_dump()),
-            place_of_service=self.place_of_service,
-            fee_schedule=dict(self.fee_schedule),
-            payer_ids=dict(self.payer_ids),
-        )
-
-
-class ServerSettings(_Strict):
+class ServerSettings(Strict):
     """The HTTP server."""
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
@@ -115,7 +32,7 @@ class ServerSettings(_Strict):
     max_body_bytes: int = Field(default=5_000_000, gt=0, description="Largest webhook body that is read.")
 
 
-class WorkerSettings(_Strict):
+class WorkerSettings(Strict):
     """The workers."""
 
     concurrency: int = Field(default=16, ge=1, le=256, description="Encounters worked on at once per process.")
@@ -124,7 +41,7 @@ class WorkerSettings(_Strict):
     give_up_hours: float = Field(default=24.0, gt=0, description="After this time a failing job becomes a dead letter.")
 
 
-class DatabaseSettings(_Strict):
+class DatabaseSettings(Strict):
     """Where Postgres is."""
 
     url: SecretStr = Field(
@@ -136,7 +53,7 @@ class DatabaseSettings(_Strict):
     max_connections: int = Field(default=12, ge=2, description="Connections in the pool of one process.")
 
 
-class GatewaySettings(_Strict):
+class GatewaySettings(Strict):
     """gateway.yaml."""
 
     clinics: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")], ClinicSettings] = Field(
@@ -147,7 +64,7 @@ class GatewaySettings(_Strict):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings, description="Where Postgres is.")
 
 
-class LoadedSettings(_Strict):
+class LoadedSettings(Strict):
     """The settings with where they came from and what the environment adds."""
 
     path: Path
@@ -200,7 +117,7 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> L
     raw, lines = _parse(path, text)
     resolved = _resolve(raw, path, lines, variables, ())
     try:
-        gateway = GatewaySettings.model_validate(resolved)
+        gateway = GatewaySettings.model_validate(resolved, context={"folder": path.parent})
     except ValidationError as invalid:
         raise _problem(path, lines, (), invalid) from None
     kept = {name: value for name, value in variables.items() if name.startswith("GATEWAY_")}

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from datetime import date
 from typing import Any, ClassVar
 
 from gateway.canonical.errors import (
     AdapterError,
     CredentialsRejected,
-    MappingError,
     PermissionMissing,
     RateLimited,
     UnexpectedResponse,
-    UnsupportedOperation,
 )
 from gateway.canonical.models import (
     EncounterBundle,
@@ -22,17 +19,20 @@ from gateway.canonical.models import (
     EncounterRef,
     Notification,
     NotificationRequest,
-    Resource,
 )
 from gateway.canonical.subscription import Subscribed
 from gateway.canonical.superbill import Visit
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.ehr_adapter import EhrBase
+from gateway.kit.ehr_bulk import BulkExporter
+from gateway.kit.ehr_charge_searches import followed_for, searches_for
 from gateway.kit.ehr_client import FhirClient
+from gateway.kit.ehr_feed import EncounterFeed
 from gateway.kit.ehr_fetch import BY_ENCOUNTER, BY_PATIENT, EncounterFetcher, Search
 from gateway.kit.ehr_normalize import normalize
-from gateway.kit.ehr_notifications import encounter_ref, parse_notification, verify_bearer, verify_hmac
+from gateway.kit.ehr_notifications import parse_notification, verify_bearer, verify_hmac
 from gateway.kit.ehr_rows import US_CORE, ResourceMap
+from gateway.kit.ehr_rung import Site
 from gateway.kit.ehr_settings import SmartSettings, SubscriptionStyle, WebhookSignature
 from gateway.kit.ehr_source import Dialect
 from gateway.kit.ehr_subscribe import subscribe
@@ -42,8 +42,6 @@ from gateway.kit.smart import SmartBackendClient
 from gateway.kit.smart_key import SigningKey
 from gateway.ports.context import AdapterContext, Probe
 
-MAX_POLL_PAGES = 200
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _REMEDIES: Mapping[type[AdapterError], str] = {
     CredentialsRejected: "Check client_id, key_id and that the EHR has this app's public key; keys may take a day.",
     PermissionMissing: "Ask the EHR's administrator to grant this app the scopes in `scopes`, or shorten that list.",
@@ -59,7 +57,7 @@ class SmartFhirEhr(EhrBase):
     vendor: ClassVar[str] = "smart_fhir"
     resource_maps: ClassVar[Mapping[str, ResourceMap]] = US_CORE
     code_system_aliases: ClassVar[Mapping[str, str]] = {}
-    charge_sources: ClassVar[tuple[str, ...]] = ("claim", "charge_item", "procedure")
+    charge_sources: ClassVar[tuple[str, ...]] = ("claim", "charge_item", "charge_map", "procedure")
     modifier_extensions: ClassVar[frozenset[str]] = frozenset()
     encounter_search: ClassVar[Mapping[str, Any]] = {"_sort": "_lastUpdated", "_count": 100}
     searches_by_encounter: ClassVar[tuple[Search, ...]] = BY_ENCOUNTER
@@ -84,13 +82,15 @@ class SmartFhirEhr(EhrBase):
             vendor=self.vendor, http=self._http, tokens=self.tokens, max_bytes=settings.max_response_mb * 1024 * 1024
         )
         self.client = FhirClient(base_url=settings.base_url, http=authorized)
+        self.feed = self._open_feed()
         self.settle_seconds = settings.settle_seconds
         self.fetcher = EncounterFetcher(
             self.client,
             includes=settings.includes,
             patient_anchored=settings.patient_anchored,
-            by_encounter=self.searches_by_encounter,
+            by_encounter=(*self.searches_by_encounter, *searches_for(context.clinic.charge_map)),
             by_patient=self.searches_by_patient,
+            followed_types=followed_for(context.clinic.charge_map),
         )
         self.dialect = Dialect(
             code_system_aliases=self.code_system_aliases,
@@ -98,6 +98,13 @@ class SmartFhirEhr(EhrBase):
             modifier_extensions=self.modifier_extensions,
             signed_statuses=frozenset(settings.signed_statuses),
         )
+
+    def _open_feed(self) -> EncounterFeed:
+        settings, max_line = self.settings, self.settings.max_response_mb * 1024 * 1024
+        exporter = BulkExporter(
+            self.client, self.context, group=settings.bulk_group, by_post=settings.bulk_post, max_line=max_line
+        )
+        return EncounterFeed(Site(self.client, settings, self.context, exporter, self.encounter_search))
 
     def verify_notification(self, request: NotificationRequest) -> None:
         """Check the secret or the signature over the raw bytes; raises `NotificationRejected`."""
@@ -110,20 +117,14 @@ class SmartFhirEhr(EhrBase):
         return parse_notification(request)
 
     async def changed_encounters(self, cursor: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
-        """Followed encounters changed since the cursor, oldest first; the cursor is the instant of the last change."""
-        if self.settings.patient_anchored:
-            text = "this EHR's searches must name a patient; set poll_seconds to 0 and rely on notifications"
-            raise UnsupportedOperation(self.vendor, "changed_encounters", text)
-        since = self._since(cursor)
-        params = {
-            **self.encounter_search,
-            "_lastUpdated": f"ge{_as_instant(since)}",
-            **self.settings.followed,
-        }
-        latest = datetime.fromisoformat(cursor) if cursor else since
-        for ref in await self._found(params):
-            latest = max(latest, ref.last_updated or latest)
-            yield ref, latest.isoformat()
+        """Followed encounters changed since the cursor, oldest first, by the feed that works here (`ehr_feed`)."""
+        async for found in self.feed.changed(cursor):
+            yield found
+
+    async def backfill(self, since: date, position: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
+        """Signed encounters with a date of service from `since` on: by export, else by search, else by appointments."""
+        async for found in self.feed.listed(since, position):
+            yield found
 
     async def fetch_encounter(self, ref: EncounterRef) -> EncounterRecord:
         """All that a claim needs, in two waves of concurrent reads."""
@@ -153,38 +154,14 @@ class SmartFhirEhr(EhrBase):
         lines.append(await self._try("access token", self._probe_token))
         if lines[-1].ok:
             lines.append(await self._try("scopes", self._probe_scopes))
-            lines.append(await self._try("Encounter search", self._probe_search))
             lines.append(await self._try("subscriptions", self._probe_subscriptions))
+            lines += await self._probe_feed()
         return lines
 
     async def aclose(self) -> None:
         """Close the network client."""
         await self.tokens.aclose()
         await self._http.aclose()
-
-    def _since(self, cursor: str | None) -> datetime:
-        if cursor is None:
-            return self.context.now() - timedelta(minutes=self.settings.lookback_minutes)
-        return datetime.fromisoformat(cursor) - timedelta(seconds=self.settings.overlap_seconds)
-
-    async def _found(self, params: Mapping[str, Any]) -> list[EncounterRef]:
-        """Every encounter of a search, oldest first: all pages before any of it, as some servers ignore `_sort`.
-
-        A backlog of more than `MAX_POLL_PAGES` pages is cut there, which needs a server that sorts.
-        """
-        found: list[EncounterRef] = []
-        async with aclosing(self.client.pages("Encounter", params)) as pages:
-            read = 0
-            async for page in pages:
-                found += [ref for ref in map(_pointer, page) if ref is not None]
-                read += 1
-                if read == MAX_POLL_PAGES:
-                    break
-        ordered = sorted(found, key=_updated)
-        if read == MAX_POLL_PAGES and ordered != found:
-            text = "too many encounters changed, and the EHR does not sort them; lower lookback_minutes"
-            raise UnexpectedResponse(self.vendor, "search:Encounter", text)
-        return ordered
 
     async def _try(self, what: str, attempt: Callable[[], Awaitable[Probe]]) -> Probe:
         try:
@@ -215,14 +192,12 @@ class SmartFhirEhr(EhrBase):
             return Probe("scopes", ok=False, detail=detail, remedy=remedy)
         return Probe("scopes", ok=True, detail="all that were asked for")
 
-    async def _probe_search(self) -> Probe:
-        if self.settings.patient_anchored:
-            return Probe("Encounter search", ok=True, detail="not tried: patient_anchored is set")
-        params = {**self.encounter_search, "_lastUpdated": f"ge{_as_instant(self._since(None))}", "_count": 1}
-        async with aclosing(self.client.pages("Encounter", params)) as pages:
-            page = await anext(pages)
-        detail = "found one" if page else "found none in the look-back time; compare with a known encounter"
-        return Probe("Encounter search", ok=True, detail=detail)
+    async def _probe_feed(self) -> list[Probe]:
+        try:
+            return await self.feed.probe()
+        except AdapterError as problem:
+            detail = f"{problem.code.value}: {problem.text}"
+            return [Probe("feed", ok=False, detail=detail, remedy=_REMEDIES.get(type(problem), _TRY_AGAIN))]
 
     async def _probe_subscriptions(self) -> Probe:
         style = self.settings.subscription
@@ -232,20 +207,3 @@ class SmartFhirEhr(EhrBase):
             remedy = "Set subscription to none; the gateway then polls every poll_seconds."
             return Probe("subscriptions", ok=False, detail="the EHR announces no Subscription resource", remedy=remedy)
         return Probe("subscriptions", ok=True, detail=f"offered; style {style.value}")
-
-
-def _pointer(resource: Resource) -> EncounterRef | None:
-    if resource["resourceType"] != "Encounter":
-        return None
-    try:
-        return encounter_ref(resource, "unversioned")
-    except MappingError:
-        return None  # an entry of another shape: its own fetch would fail, and others must not wait for it
-
-
-def _updated(ref: EncounterRef) -> datetime:
-    return ref.last_updated or _EARLIEST
-
-
-def _as_instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

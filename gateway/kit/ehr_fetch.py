@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.canonical.errors import AdapterError, ErrorCode, PermissionMissing, UnexpectedResponse
 from gateway.canonical.models import EncounterRecord, EncounterRef, Resource
+from gateway.kit.ehr_cache import ResourceCache
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.ehr_element import parsed_instant
 from gateway.kit.ehr_references import is_vendor_id, local_reference, references_at
@@ -23,10 +23,7 @@ from gateway.kit.ehr_references import is_vendor_id, local_reference, references
 log = logging.getLogger(__name__)
 
 MAX_WAVES = 4
-CACHE_ENTRIES = 4096
-CACHE_SECONDS = 600.0
 ABSENT_SECONDS = 3600.0
-CACHED_TYPES = frozenset({"Practitioner", "PractitionerRole", "Organization", "Location"})
 OPTIONAL_TYPES = frozenset({"ServiceRequest", "RelatedPerson", "PractitionerRole"})
 """Types that a client may lack the scope for without harm to most claims."""
 
@@ -35,7 +32,8 @@ OPTIONAL_TYPES = frozenset({"ServiceRequest", "RelatedPerson", "PractitionerRole
 class Search:
     """One search that belongs to every encounter. `by` is the parameter that takes the encounter or the patient.
 
-    `typed` sends `Type/id`, as parameters that may name several types need. `optional` searches may be forbidden.
+    `typed` sends `Type/id`, as parameters that may name several types need. `optional` searches may be forbidden; one
+    that is `needed` may not even be missing: without it something would go unbilled.
     """
 
     resource_type: str
@@ -43,6 +41,7 @@ class Search:
     includes: tuple[str, ...] = ()
     typed: bool = False
     optional: bool = False
+    needed: bool = False
 
 
 ENCOUNTER_INCLUDES = ("Encounter:subject", "Encounter:practitioner", "Encounter:location")
@@ -62,6 +61,7 @@ FOLLOWED: Mapping[str, tuple[str, ...]] = {
         "serviceProvider",
         "diagnosis.condition",
         "basedOn",
+        "appointment",
     ),
     "Claim": (
         "careTeam.provider",
@@ -93,30 +93,6 @@ FOLLOWED_TYPES = frozenset(
 )
 
 
-class ResourceCache:
-    """The least recently used resources, each for a bounded time."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._held: OrderedDict[str, tuple[float, Resource]] = OrderedDict()
-
-    def get(self, reference: str) -> Resource | None:
-        """The resource at `Type/id`, while it is fresh."""
-        held = self._held.get(reference)
-        if held is None or held[0] < self._clock():
-            return None
-        self._held.move_to_end(reference)
-        return held[1]
-
-    def put(self, reference: str, resource: Resource) -> None:
-        """Keep a resource whose type changes seldom."""
-        if resource["resourceType"] in CACHED_TYPES:
-            self._held[reference] = (self._clock() + CACHE_SECONDS, resource)
-            self._held.move_to_end(reference)
-            if len(self._held) > CACHE_ENTRIES:
-                self._held.popitem(last=False)
-
-
 class EncounterFetcher:
     """Reads encounters of one connection; remembers what its server does not offer."""
 
@@ -128,10 +104,12 @@ class EncounterFetcher:
         patient_anchored: bool = False,
         by_encounter: tuple[Search, ...] = BY_ENCOUNTER,
         by_patient: tuple[Search, ...] = BY_PATIENT,
+        followed_types: frozenset[str] = FOLLOWED_TYPES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._includes, self._anchored = client, includes, patient_anchored
         self._by_encounter, self._by_patient = by_encounter, by_patient
+        self._followed_types = followed_types
         self._clock = clock
         self._cache = ResourceCache(clock)
         self._absent: dict[str, float] = {}
@@ -144,7 +122,7 @@ class EncounterFetcher:
     async def fetch(self, ref: EncounterRef) -> EncounterRecord:
         """The encounter with everything a claim may need, as the EHR gave it; raises only `AdapterError`s."""
         client = self._client.counting()
-        found = _Found(client.base_url)
+        found = _Found(client.base_url, self._followed_types)
         first = [self._encounter(client, ref)]
         if not self._anchored:
             first += [self._search(client, search, ref.encounter_id) for search in self._by_encounter]
@@ -200,6 +178,8 @@ class EncounterFetcher:
                 raise
             self._remember_absent(search.resource_type)
         except UnexpectedResponse as problem:
+            if search.needed:
+                raise
             self._note_absent(search.resource_type, problem)
         return []
 
@@ -242,8 +222,8 @@ class EncounterFetcher:
 class _Found:
     """What has been read for one encounter, each resource once, in the order of arrival."""
 
-    def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
+    def __init__(self, base_url: str, followed_types: frozenset[str]) -> None:
+        self._base_url, self._followed_types = base_url, followed_types
         self._tried: set[str] = set()
         self.resources: dict[str, Resource] = {}
 
@@ -263,7 +243,7 @@ class _Found:
             for path in FOLLOWED.get(resource["resourceType"], ())
             for reference in references_at(resource, path)
         )
-        types = FOLLOWED_TYPES - coming
+        types = self._followed_types - coming
         wanted = [r for r in dict.fromkeys(named) if r is not None and r.partition("/")[0] in types]
         unread = [r for r in wanted if r not in self.resources and r not in self._tried]
         self._tried.update(unread)

@@ -49,7 +49,11 @@ def normalize(
     await_superbill(source, claim)
     problems: list[MappingError] = []
     found = _tried(lambda: DIAGNOSES.via(source, claim), list[Diagnosis](), problems)
-    charges = _tried(lambda: charge_lines(source, claim, patient), tuple[ChargeLine, ...](), problems)
+    charges = _tried(
+        lambda: charge_lines(source, claim, patient, tuple(diagnosis.code for diagnosis in found)),
+        tuple[ChargeLine, ...](),
+        problems,
+    )
     serviced = _tried(lambda: SERVICED.via(source, charges), date.min, problems)
     held = _tried(lambda: COVERAGES.via(source, claim, patient, serviced), list[Known](), problems)
     named = _tried(lambda: roles(source, claim), dict[str, str](), problems)
@@ -178,7 +182,12 @@ DIAGNOSES = Rule(
 SERVICED = Rule("serviced", "Encounter.period.start", _serviced, required=True, note=_NO_DATE, fix=_ENTER_DATE)
 COVERAGES = Rule("coverages", "Coverage, Claim.insurance.coverage", coverages)
 FURTHER_RULES = (
-    Rule("location_code", "Claim.item.locationCodeableConcept | Location.type | Encounter.class", place_of_service),
+    Rule(
+        "location_code",
+        "Claim.item.locationCodeableConcept | Location.type | Encounter.class"
+        " | gateway.yaml: locations.place_of_service | gateway.yaml: place_of_service",
+        place_of_service,
+    ),
     Rule("prior_authorization", "Claim.insurance.preAuthRef", prior_authorization),
     Rule("referral_number", "Claim.referral.identifier | ServiceRequest.identifier", referral_number),
     Rule("accident", "Claim.accident", accident),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from gateway.canonical.models import WITHDRAWN
+from gateway.kit.ehr_feed_settings import FeedSettings
 from gateway.kit.smart_key import is_safe_url
 
 BACKEND_SCOPES = (
@@ -44,7 +45,7 @@ class WebhookSignature(StrEnum):
     HMAC_SHA256 = "hmac_sha256"
 
 
-class SmartSettings(BaseModel):
+class SmartSettings(FeedSettings):
     """One clinic's connection to one EHR."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,7 +87,7 @@ class SmartSettings(BaseModel):
     includes: bool = Field(default=True, description="Fold reads into searches by _include, where the EHR follows it.")
     patient_anchored: bool = Field(
         default=False,
-        description="The EHR refuses searches that do not name the patient: name it, and do not poll.",
+        description="The EHR refuses searches that do not name the patient; polls go by export or by appointments.",
     )
     follow_unsigned: bool = Field(
         default=False,

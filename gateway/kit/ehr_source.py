@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,12 +29,15 @@ STANDARD_ALIASES: Mapping[str, str] = {
 """Other spellings of the code systems that claims need (claim_profile section 8)."""
 
 
+PEOPLE = frozenset({"Patient", "Practitioner", "RelatedPerson"})
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How one vendor's FHIR differs; every difference is a value here."""
 
     code_system_aliases: Mapping[str, str] = field(default_factory=dict)
-    charge_sources: tuple[str, ...] = ("claim", "charge_item", "procedure")
+    charge_sources: tuple[str, ...] = ("claim", "charge_item", "charge_map", "procedure")
     modifier_extensions: frozenset[str] = frozenset()  # URLs of extensions that carry a charge's modifiers
     signed_statuses: frozenset[str] = frozenset({"finished"})
     record_number_system: str = ""  # of the medical record number by which superbills name a patient; "": type MR
@@ -101,12 +104,16 @@ class Source:
             found = self.resolve(found.element.child("practitioner"), found, mint="Practitioner")
         return found if found is not None and found.resource_type == "Practitioner" else None
 
-    def role_of(self, practitioner: Known) -> Mapping[str, Any]:
-        """The first PractitionerRole of a practitioner, or nothing."""
+    def roles_of(self, practitioner: Known) -> Iterator[Element]:
+        """The PractitionerRoles of a practitioner."""
         for role in self.of_type("PractitionerRole"):
             if self.resolve(role.element.child("practitioner"), role) is practitioner:
-                return role.element.value
-        return {}
+                yield role.element
+
+    def role_of(self, practitioner: Known) -> Mapping[str, Any]:
+        """The first PractitionerRole of a practitioner, or nothing."""
+        role = next(self.roles_of(practitioner), None)
+        return role.value if role else {}
 
     def use(self, known: Known) -> str:
         """The canonical reference of a resource that the bundle will then hold."""
@@ -148,7 +155,7 @@ class Source:
         identifier, display = reference.child("identifier"), reference.text("display")
         if named_type != resource_type or (identifier is None and display is None):
             return None
-        name: Any = display if resource_type == "Organization" else [{"text": display}]
+        name: Any = [{"text": display}] if resource_type in PEOPLE else display
         resource: dict[str, Any] = {"resourceType": resource_type}
         if identifier is not None:
             resource["identifier"] = [identifier.value]

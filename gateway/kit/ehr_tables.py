@@ -9,12 +9,15 @@ from typing import Any
 
 from gateway.canonical import superbill_columns
 from gateway.canonical.mapping import Row, same
+from gateway.kit.ehr_charge_map import CHARGE_MAP_ROWS
 from gateway.kit.ehr_charge_rows import CHARGE_TABLES
+from gateway.kit.ehr_clinic import CLINIC_RULES
 from gateway.kit.ehr_normalize import BUNDLE_RULES, ORDER, RANKED
 from gateway.kit.ehr_roles import ROLE_RULES
 from gateway.kit.ehr_rows import US_CORE, Link, ResourceMap
 
-_CHOICES = ("first", "second", "third")
+_CHOICES = ("first", "second", "third", "fourth")
+_CHARGES = {**CHARGE_TABLES, "charge_map": ("the clinic's charge map", CHARGE_MAP_ROWS)}
 _SELECTION = re.compile(r"\[\d*\]|\.where\([^)]*\)")
 _BETWEEN = re.compile(r" \| |, ")
 
@@ -36,7 +39,7 @@ def encounter_tables(maps: Mapping[str, ResourceMap], charge_sources: Sequence[s
 
 def _charge_table(source: str) -> tuple[str, tuple[Row, ...]]:
     """The resource and its rows; of a superbill with the columns of its file as sources."""
-    resource, rows = CHARGE_TABLES[source]
+    resource, rows = _CHARGES[source]
     if source != "superbill":
         return resource, rows
     filled = [(f"{owner}.{_plain(row.target)}", row) for owner, own in superbill_columns.MADE.items() for row in own]
@@ -45,7 +48,7 @@ def _charge_table(source: str) -> tuple[str, tuple[Row, ...]]:
 
 def resource_tables(maps: Mapping[str, ResourceMap]) -> dict[str, tuple[Row, ...]]:
     """One table per resource type: its rows, its repeating elements, and what is asked of its references."""
-    added = {"Encounter": (RANKED,), "Coverage": (ORDER,)}
+    added: Mapping[str, tuple[Row, ...]] = {"Encounter": (RANKED,), "Coverage": (ORDER,), **CLINIC_RULES}
     return {name: (*_rows(name, table), *added.get(name, ())) for name, table in maps.items()}
 
 

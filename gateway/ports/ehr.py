@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from gateway.canonical.clinic import ClinicFact
 from gateway.canonical.mapping import Row
 from gateway.canonical.models import (
     ClaimFate,
@@ -110,6 +111,8 @@ class EhrAdapterInfo:
     `rows` are the mapping's own tables by what they make: a canonical resource ("Patient") or a part of the encounter
     ("charge"), words in parentheses after it where several tables make the same. The mapping document is printed from
     them.
+    `lacks` is what this EHR never gives and a claim may need, `may_lack` what some of its sites or visits do not: then
+    the clinic's configuration supplies it, and `gateway check` says so.
     """
 
     name: str
@@ -121,3 +124,5 @@ class EhrAdapterInfo:
     simulator: str = ""
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     bills_itself: bool = False
+    lacks: frozenset[ClinicFact] = frozenset()
+    may_lack: frozenset[ClinicFact] = frozenset()

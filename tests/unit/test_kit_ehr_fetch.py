@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,9 +14,11 @@ from joserfc.jwk import ECKey
 from gateway.canonical.clinic import BillingProvider, ClinicFacts
 from gateway.canonical.errors import AdapterError, ErrorCode, PermissionMissing, UnexpectedResponse
 from gateway.canonical.models import EncounterRef, Resource
+from gateway.kit.contract_support import LocalLock, LocalValues, NoPacer
 from gateway.kit.ehr_base import SmartFhirEhr
+from gateway.kit.ehr_cache import CACHE_ENTRIES, CACHE_SECONDS, ResourceCache
 from gateway.kit.ehr_client import FhirClient
-from gateway.kit.ehr_fetch import ABSENT_SECONDS, CACHE_ENTRIES, CACHE_SECONDS, EncounterFetcher, ResourceCache
+from gateway.kit.ehr_fetch import ABSENT_SECONDS, EncounterFetcher
 from gateway.kit.ehr_settings import SmartSettings
 from gateway.ports.context import AdapterContext
 
@@ -157,23 +158,18 @@ async def test_the_first_failure_is_raised_as_it_is_and_stops_the_rest() -> None
         await EncounterFetcher(server).fetch(REF)
 
 
-class Nobody:
-    async def wait(self, operation: str, gap_seconds: float) -> None: ...
-
-    @asynccontextmanager
-    async def __call__(self, key: str) -> AsyncIterator[None]:
-        yield
-
-
 NOW = datetime(2026, 3, 5, tzinfo=UTC)
 
 
 @pytest.fixture
 async def ehr(monkeypatch: pytest.MonkeyPatch) -> Any:
     key = ECKey.generate_key("P-384").as_pem(private=True).decode()
-    settings = SmartSettings(base_url=BASE, client_id="c", private_key=key, algorithm="ES384", lookback_minutes=60)
+    feed = {"feed": "last_updated", "feed_children": False, "lookback_minutes": 60}
+    settings = SmartSettings(base_url=BASE, client_id="c", private_key=key, algorithm="ES384", **feed)
     clinic = ClinicFacts("demo", "Sample", ZoneInfo("UTC"), BillingProvider("Sample", "1245319599", "1"))
-    adapter = SmartFhirEhr(settings, AdapterContext(clinic, "c1", Nobody(), Nobody(), Nobody(), now=lambda: NOW))
+    adapter = SmartFhirEhr(
+        settings, AdapterContext(clinic, "c1", NoPacer(), LocalLock(), LocalValues(), now=lambda: NOW)
+    )
     yield adapter
     await adapter.aclose()
 
@@ -195,6 +191,7 @@ def changed(vendor_id: str, minute: int) -> Resource:
     return {
         "resourceType": "Encounter",
         "id": vendor_id,
+        "status": "finished",
         "meta": {"lastUpdated": f"2026-03-04T10:{minute:02}:00Z", "versionId": "1"},
     }
 
@@ -223,7 +220,7 @@ async def test_a_cursor_never_goes_back(ehr: Any) -> None:
 async def test_a_backlog_without_end_is_cut_only_where_the_order_holds(
     ehr: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.kit.ehr_base.MAX_POLL_PAGES", 2)
+    monkeypatch.setattr("gateway.kit.ehr_rung.MAX_POLL_PAGES", 2)
     pages_of(ehr, [changed("a", 1)], [changed("b", 2)], [changed("c", 3)])
     assert [ref.encounter_id async for ref, _ in ehr.changed_encounters(None)] == ["a", "b"]
     pages_of(ehr, [changed("b", 2)], [changed("a", 1)], [changed("c", 3)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def problem(tmp_path: Path, text: str, **environment: str) -> str:
 
 def test_a_good_file_loads_with_exact_money_and_resolved_secrets(tmp_path: Path) -> None:
     clinic = load(tmp_path, GOOD).gateway.clinics["lakeside"]
-    assert str(clinic.fee_schedule["G2211"]) == "16.05"
+    assert str(clinic.facts("lakeside").fee("G2211", (), date(2026, 3, 3))) == "16.05"
     assert clinic.ehr["main"].settings == {"secret": "s3cr3t"}
     assert clinic.facts("lakeside").timezone.key == "America/New_York"
 

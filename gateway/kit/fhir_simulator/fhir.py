@@ -12,6 +12,8 @@ import fhirkit
 
 from gateway.canonical import jsonio
 from gateway.kit.fhir_simulator.access import Access
+from gateway.kit.fhir_simulator.export import ExportRules, Exports
+from gateway.kit.fhir_simulator.refusals import Refusals
 from gateway.kit.fhir_simulator.search import Query, SearchRefused, find, included, parse_query
 from gateway.kit.fhir_simulator.store import Store, Stored
 from gateway.kit.simulator_http import Refused, Request, Response, parse_object, refuse
@@ -40,13 +42,28 @@ class _Snapshot:
 class FhirApi:
     """Serves the store below the FHIR base URL."""
 
-    def __init__(self, base: str, store: Store, paging: Paging, *, patient_anchored: bool) -> None:
+    def __init__(
+        self,
+        base: str,
+        store: Store,
+        paging: Paging,
+        *,
+        patient_anchored: bool,
+        rules: ExportRules | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
         self.base, self.store, self.paging, self.patient_anchored = base, store, paging, patient_anchored
+        self.exports, self.refusals = Exports(base, store, rules or ExportRules()), refusals or Refusals()
         self._snapshots: dict[str, _Snapshot] = {}
         self._searches = 0
 
     def handle(self, request: Request, access: Access) -> Response:
-        """Answer a GET, a POST _search or a batch; `request.path` is below the FHIR base."""
+        """Answer a GET, a POST _search, a batch or an export; `request.path` is below the FHIR base."""
+        refusal = self.refusals.answer(request)
+        if refusal is not None:
+            return refusal
+        if self.exports.handles(request):
+            return self.exports.handle(request, access)
         parts = request.path.strip("/").split("/")
         if parts == [""]:
             return self._batch(request, access)

@@ -8,7 +8,9 @@ Subscriptions R5 Backport 1.1.0.
 Knobs in `options.credentials`, all strings: client_id, jwks (JSON text of the public keys), algorithms, scopes (what
 the client may have), expires_in, page_size, rate_per_second, patient_anchored ("true"), strict ("true": invalid FHIR
 is not loaded), jwks_url (the only jku accepted), topics (comma list of canonical URLs; without it, any http(s) URL is
-taken to mean "an encounter was signed"), time_scale (shortens delivery back-off, handshake delay and heartbeats).
+taken to mean "an encounter was signed"), export, export_polls, export_retry_after, export_lines, export_post (see
+`ExportRules`), refuse (JSON text: which feeds are refused and how, see `Refusals`), time_scale (shortens delivery
+back-off, handshake delay and heartbeats).
 """
 
 from __future__ import annotations
@@ -25,9 +27,12 @@ from adapters.ehr.smart_fhir.simulator.signoff import SignOff
 from adapters.ehr.smart_fhir.simulator.subscriptions import Subscriptions
 from gateway.canonical import jsonio
 from gateway.kit.fhir_simulator.access import RateLimit, authorize, check_acceptable
+from gateway.kit.fhir_simulator.appointments import appointments
+from gateway.kit.fhir_simulator.export import ExportRules
 from gateway.kit.fhir_simulator.fhir import FhirApi, Paging
 from gateway.kit.fhir_simulator.load import Loaded, load
 from gateway.kit.fhir_simulator.metadata import capability_statement, smart_configuration
+from gateway.kit.fhir_simulator.refusals import Refusals
 from gateway.kit.fhir_simulator.scopes import parse_scopes
 from gateway.kit.fhir_simulator.store import Store
 from gateway.kit.fhir_simulator.token import Client, TokenEndpoint
@@ -106,7 +111,14 @@ class SmartFhirSimulator(SimulatorApp):
         self.store = store
         self.rejected: list[dict[str, str]] = []
         self.limit = RateLimit(float(knobs["rate_per_second"]))
-        self.api = FhirApi(self.base, store, paging, patient_anchored=knobs.get("patient_anchored") == "true")
+        self.api = FhirApi(
+            self.base,
+            store,
+            paging,
+            patient_anchored=knobs.get("patient_anchored") == "true",
+            rules=ExportRules.of(knobs),
+            refusals=Refusals(jsonio.loads(knobs.get("refuse", "{}"))),
+        )
         self.tokens = TokenEndpoint(self.token_url, client, self.algorithms, int(knobs["expires_in"]))
         timing = Timing(scale=float(knobs["time_scale"]))
         self.subscriptions = Subscriptions(self.base, store, frozenset(self.topics), timing)
@@ -116,7 +128,9 @@ class SmartFhirSimulator(SimulatorApp):
     def _admit(self, data: Any) -> int:
         loaded: Loaded = load(data, strict=self.knobs.get("strict") == "true")
         self.rejected += loaded.rejected
-        return self.signoff.admit(loaded.resources.values())
+        admitted = self.signoff.admit(loaded.resources.values())
+        self.signoff.admit(appointments(loaded.resources.values()))
+        return admitted
 
     async def aclose(self) -> None:
         """Stop what is still being delivered."""
@@ -154,7 +168,13 @@ class SmartFhirSimulator(SimulatorApp):
             "duplicate": lambda body: self.signoff.duplicate(body["encounter_id"]),
             "expire_tokens": lambda body: {"expired": self.tokens.expire_all()},
             "data": lambda body: {"added": self._admit(body["resources"])},
+            "refuse": self._refuse,
         }
+
+    def _refuse(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.api.refusals.set(body.get("feeds", {}))
+        self.api.exports.problems = [jsonio.dumps(outcome_) for outcome_ in body.get("export_errors", [])]
+        return {"refused": self.api.refusals.styles}
 
     def state(self) -> dict[str, Any]:
         """Encounters, signings with their notification times, and files that could not be loaded."""
@@ -169,6 +189,8 @@ def _names(request: Request) -> tuple[str, str]:
     if request.path == "/auth/token":
         return "token", "token"
     parts = request.path.removeprefix("/fhir").strip("/").split("/")
+    if parts[-1] == "$export":
+        return "export", f"{request.method} $export"
     if request.method == "POST" and parts == [""]:
         return "batch", "POST batch"
     if len(parts) == 1 or parts[-1] == "_search":

@@ -75,8 +75,6 @@ class TestFetch:
             assert {reference_of(r) for r in (await ehr.fetch_encounter(REF)).resources} == {
                 reference_of(r) for r in record.resources
             }
-            with pytest.raises(UnsupportedOperation):
-                [ref async for ref in anchored.changed_encounters(None)]
         finally:
             await anchored.aclose()
 
@@ -211,8 +209,11 @@ class TestProbe:
             "discovery",
             "access token",
             "scopes",
-            "Encounter search",
             "subscriptions",
+            "feed last_updated (Encounter?_lastUpdated)",
+            "feed date (Encounter?date)",
+            "feed bulk ($export)",
+            "feed appointments (Appointment, then Encounter?patient)",
         ]
 
     async def test_a_wrong_client_is_told_what_to_do(self, settings: Any, context: Any) -> None:
