@@ -8,11 +8,12 @@ from datetime import date
 from typing import TypeVar
 
 from gateway.canonical.clinic import ClinicFacts
-from gateway.canonical.errors import MappingError, NotSignedOff
+from gateway.canonical.errors import MappingError
 from gateway.canonical.models import ChargeLine, EncounterBundle, EncounterRecord, Resource
 from gateway.kit.ehr_charges import billing_claim, charge_lines
 from gateway.kit.ehr_diagnoses import ADD_DIAGNOSIS, NO_DIAGNOSIS, Diagnosis, diagnoses
 from gateway.kit.ehr_element import start_date
+from gateway.kit.ehr_gate import require_signed
 from gateway.kit.ehr_reading import Rule
 from gateway.kit.ehr_resources import canonical_resources, validate
 from gateway.kit.ehr_roles import (
@@ -83,18 +84,6 @@ def _tried(part: Callable[[], Part], instead: Part, problems: list[MappingError]
     except MappingError as problem:
         problems.append(problem)
         return instead
-
-
-def require_signed(source: Source) -> None:
-    """Raise for an encounter in a status that does not mean signed off."""
-    status = source.encounter.element.text("status")
-    if status not in source.dialect.signed_statuses:
-        failure = NotSignedOff if source.dialect.watch_unsigned else MappingError
-        raise failure(
-            "Encounter.status",
-            "the encounter is not signed off, so it is not billed yet",
-            "Sign the encounter in the EHR; the gateway then picks it up by itself.",
-        )
 
 
 def _patient(source: Source) -> Known:

@@ -15,6 +15,7 @@ from gateway.canonical.jsonio import canonical_bytes
 from gateway.canonical.models import EncounterRecord
 from gateway.kit.ehr_element import Element
 from gateway.kit.ehr_references import local_reference
+from gateway.kit.ehr_signoff import BY_STATUS, SignOffRule
 
 STANDARD_ALIASES: Mapping[str, str] = {
     **dict.fromkeys(codes.HCPCS_ALIASES, codes.HCPCS),
@@ -41,6 +42,7 @@ class Dialect:
     modifier_extensions: frozenset[str] = frozenset()  # URLs of extensions that carry a charge's modifiers
     signed_statuses: frozenset[str] = frozenset({"finished"})
     record_number_system: str = ""  # of the medical record number by which superbills name a patient; "": type MR
+    signoff: SignOffRule = BY_STATUS  # what must prove the signature beside the status
     watch_unsigned: bool = False  # look again by itself: no notice may come when the encounter is signed
 
     def canonical_system(self, system: str) -> str:

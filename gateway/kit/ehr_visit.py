@@ -8,7 +8,8 @@ from gateway.canonical.errors import MappingError
 from gateway.canonical.mapping import Row
 from gateway.canonical.models import EncounterRecord
 from gateway.canonical.superbill import Visit
-from gateway.kit.ehr_normalize import PATIENT, SERVICED, require_signed
+from gateway.kit.ehr_gate import require_signed
+from gateway.kit.ehr_normalize import PATIENT, SERVICED
 from gateway.kit.ehr_roles import roles
 from gateway.kit.ehr_source import Dialect, Source
 
