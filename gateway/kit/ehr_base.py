@@ -66,12 +66,13 @@ class SmartFhirEhr(EhrBase):
     searches_by_encounter: ClassVar[tuple[Search, ...]] = BY_ENCOUNTER
     searches_by_patient: ClassVar[tuple[Search, ...]] = BY_PATIENT
     token_refusal: ClassVar[TokenRefusal] = staticmethod(token_refusal)
+    unreadable_types: ClassVar[frozenset[str]] = frozenset()  # no scope exists for them: references are left alone
 
     def __init__(self, settings: SmartSettings, context: AdapterContext) -> None:
         """Open the connection's HTTP pool; raises `ConfigurationError` for a key that cannot sign."""
         self.settings, self.context = settings, context
         sources = settings.charge_sources or self.charge_sources
-        searches, followed = self._searches(sources), followed_for(context.clinic.charge_map)
+        searches, followed = self._searches(sources), self._followed()
         self._http = open_client(timeout_seconds=settings.timeout_seconds, max_connections=settings.max_connections)
         self.tokens = smart_tokens(
             settings,
@@ -116,6 +117,10 @@ class SmartFhirEhr(EhrBase):
         used = {*sources, *charge_map.kinds}
         own = (search for search in self.searches_by_encounter if search.serves(used))
         return tuple(dict.fromkeys([*own, *searches_for(charge_map), *search_for(self.settings.signoff_rule)]))
+
+    def _followed(self) -> frozenset[str]:
+        """The types whose references are read."""
+        return followed_for(self.context.clinic.charge_map) - self.unreadable_types
 
     def _open_feed(self) -> EncounterFeed:
         settings, max_line = self.settings, self.settings.max_response_mb * 1024 * 1024

@@ -8,6 +8,7 @@ from gateway.canonical.errors import MappingError
 from gateway.canonical.mapping import Row
 from gateway.canonical.models import EncounterRecord
 from gateway.canonical.superbill import Visit
+from gateway.kit.ehr_clinic import npi_of
 from gateway.kit.ehr_gate import require_signed
 from gateway.kit.ehr_normalize import PATIENT, SERVICED
 from gateway.kit.ehr_roles import roles
@@ -23,7 +24,7 @@ def visit_of(record: EncounterRecord, connection: str, clinic: ClinicFacts, dial
     patient = PATIENT.via(source)
     number = _record_number(dialect.record_number_system).value({"Patient": patient.element.value})
     rendering = source.used[roles(source, None)["rendering_provider"]]
-    npi = codes.identifier(dict(rendering.element.value), codes.NPI) or ""
+    npi = npi_of(rendering, clinic)
     if not codes.npi_is_valid(npi):
         raise MappingError(
             rendering.element.at("identifier"),

@@ -19,8 +19,8 @@ from gateway.canonical.errors import ConfigurationError, OutcomeUnknown, VendorU
 from gateway.canonical.models import InboundMessage, SubmissionState
 from gateway.kit.encoders import hl7
 from gateway.kit.file_drop import FileDrop, FolderDrop
-from gateway.kit.sftp_drop import SftpDrop
 from gateway.kit.mllp import MllpClient, tls_context
+from gateway.kit.sftp_drop import SftpDrop
 
 
 @dataclass(frozen=True, slots=True)
