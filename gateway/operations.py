@@ -27,7 +27,7 @@ from gateway.settings import LoadedSettings
 from gateway.store.postgres import PostgresStore
 
 console = Console()
-_STATUS = ("states", "queue", "batches", "messages", "dead_letters", "stopped")
+_STATUS = ("states", "queue", "batches", "messages", "dead_letters", "stopped", "backfills")
 
 
 async def migrate_now(loaded: LoadedSettings) -> list[int]:

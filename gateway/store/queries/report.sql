@@ -66,3 +66,8 @@ select coalesce(f.connection, substr(j.ordering_key, 6)) as connection,
 from (select * from feed_cursor where clinic_id = $1) f
 full join (select * from job where clinic_id = $1 and kind = 'poll') j on j.ordering_key = 'poll:' || f.connection
 order by 1;
+
+-- name: backfills
+-- Those that were stopped before their end: `gateway backfill` with the same days goes on from the position.
+select connection as listing, position, updated_at from feed_cursor
+where clinic_id = $1 and connection like '% backfill %' and position <> '' order by connection;
