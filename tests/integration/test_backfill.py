@@ -80,7 +80,10 @@ async def test_what_it_cannot_get_past_is_raised_and_the_rest_stays_for_the_next
     with pytest.raises(PermissionMissing):
         await run(world)
     assert await world.one("select count(*) from inbox") == BATCH
+    [unfinished] = await world.store.report("backfills", CLINIC)
+    assert (unfinished["listing"], unfinished["position"]) == (WANTED.position_key, str(BATCH - 1))
     await run(world)
+    assert await world.store.report("backfills", CLINIC) == []
     assert listing.begun_at == [0, BATCH - 1]
     assert await world.one("select count(*) from inbox") == 250
 
