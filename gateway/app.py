@@ -117,10 +117,12 @@ def build_api(gateway: Gateway) -> Any:
     from fastapi import FastAPI  # noqa: PLC0415  (a worker alone needs no web framework)
 
     from gateway.api.health import health_router  # noqa: PLC0415
+    from gateway.api.keys import key_router  # noqa: PLC0415
     from gateway.api.webhooks import webhook_router  # noqa: PLC0415
 
     app = FastAPI(title="FHIR billing gateway", docs_url=None, redoc_url=None)
     app.include_router(webhook_router(gateway.pipeline, gateway.loaded.gateway.server.max_body_bytes))
+    app.include_router(key_router(gateway.pipeline))
     app.include_router(health_router(gateway.store.check))
     return app
 

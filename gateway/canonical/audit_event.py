@@ -32,6 +32,7 @@ class Step(StrEnum):
     NOTIFICATION_RECEIVED = "notification-received"
     NOTIFICATION_REJECTED = "notification-rejected"
     POLLED = "polled"
+    BACKFILLED = "backfilled"
     ENCOUNTER_FETCHED = "encounter-fetched"
     ENCOUNTER_NORMALIZED = "encounter-normalized"
     ENCOUNTER_UNCHANGED = "encounter-unchanged"
@@ -77,6 +78,7 @@ _SHAPES: dict[Step, _Shape] = {
     Step.NOTIFICATION_RECEIVED: _Shape(_REST, (_INTERACTION, "create"), "C"),
     Step.NOTIFICATION_REJECTED: _Shape((DCM, "110113"), (_INTERACTION, "create"), "C"),
     Step.POLLED: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
+    Step.BACKFILLED: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
     Step.ENCOUNTER_FETCHED: _Shape(_REST, (_INTERACTION, "read"), "R"),
     Step.ENCOUNTER_NORMALIZED: _Shape(_REST, (_INTERACTION, "create"), "C"),
     Step.ENCOUNTER_UNCHANGED: _Shape(_REST, (_INTERACTION, "read"), "R"),

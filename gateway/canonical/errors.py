@@ -112,9 +112,16 @@ class MappingError(_ElementError):
 
 
 class NotSignedOff(MappingError):
-    """The encounter may still be signed off, and the EHR may not tell when: the gateway looks again by itself."""
+    """The encounter may still be signed off, and the EHR may not tell when: the gateway looks again by itself.
+
+    `look_after` is the least time until then in seconds, where each look costs a call of a small budget.
+    """
 
     retry = Retry.WATCH
+
+    def __init__(self, expression: str, message: str, fix: str = "", *, look_after: float = 0.0) -> None:
+        super().__init__(expression, message, fix)
+        self.look_after = look_after
 
 
 class UnsupportedElement(_ElementError):

@@ -33,8 +33,11 @@ class Charge:
 
 
 def line_of(rows: Sequence[Reading], charge: Charge) -> ChargeLine:
-    """The charge as its table makes it; raises `MappingError` at the element that is wrong."""
-    return ChargeLine(expression=charge.element.path, **read(rows, charge))
+    """The charge as its table makes it; raises `MappingError` at the element that is wrong.
+
+    Without a row for the price the clinic's fee counts: FHIR R4 gives a Procedure none.
+    """
+    return ChargeLine(**{"expression": charge.element.path, "unit_price": None, **read(rows, charge)})
 
 
 def _procedure(charge: Charge, name: str) -> tuple[str, str]:
@@ -50,10 +53,6 @@ def _units(charge: Charge, name: str) -> Decimal:
 def _one(charge: Charge, name: str) -> Decimal:
     """One unit each: FHIR R4 gives a Procedure no quantity."""
     return Decimal(1)
-
-
-def _unpriced(charge: Charge, name: str) -> None:
-    """No price: FHIR R4 gives a Procedure none; the clinic's fee counts."""
 
 
 def _unit(charge: Charge, name: str) -> str:
@@ -161,7 +160,6 @@ PROCEDURE_ROWS = (
     Reading("quantity", "Procedure.code", _one),
     Reading("system, code", "Procedure.code", _procedure, required=True, note=_NO_CODE, fix=_ADD_CODE),
     Reading("serviced", "Procedure.performedDateTime | Procedure.performedPeriod", _started),
-    Reading("unit_price", "Procedure.code", _unpriced),
     Reading("modifiers", "Procedure.code", _modifiers_beside),
     Reading("diagnosis_codes", "Procedure.reasonCode | Procedure.reasonReference", procedure_reasons),
     Reading("performer", "Procedure.performer", _performer),

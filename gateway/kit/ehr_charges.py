@@ -82,8 +82,14 @@ def _claim_lines(claim: Known, source: Source) -> list[ChargeLine]:
     return [line_of(CLAIM_ITEM_ROWS, charge) for charge in charges]
 
 
+def _own(source: Source, resource_type: str, name: str) -> list[Known]:
+    """Those of this encounter: a server that passes over a search parameter gives other visits' charges as well."""
+    held = source.of_type(resource_type)
+    return [k for k in held if (ref := k.element.child(name)) is None or source.resolve(ref, k) is source.encounter]
+
+
 def _charge_item_lines(source: Source, patient: Known) -> list[ChargeLine] | None:
-    held = [k for k in source.of_type("ChargeItem") if k.element.text("status") != "entered-in-error"]
+    held = [k for k in _own(source, "ChargeItem", "context") if k.element.text("status") != "entered-in-error"]
     if not held:
         return None
     billable = [k for k in held if k.element.text("status") == "billable"]
@@ -103,7 +109,7 @@ def _charge_item_lines(source: Source, patient: Known) -> list[ChargeLine] | Non
 
 
 def _procedure_lines(source: Source, patient: Known) -> list[ChargeLine] | None:
-    done = [k for k in source.of_type("Procedure") if k.element.text("status") == "completed"]
+    done = [k for k in _own(source, "Procedure", "encounter") if k.element.text("status") == "completed"]
     lines = []
     for known in done:
         if any(is_procedure_coding(coding) for coding in codings(known.element, "code")):

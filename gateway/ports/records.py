@@ -33,6 +33,10 @@ class JobKind(StrEnum):
     WRITE_BACK = "write_back"  # tell the EHR
 
 
+LOW_PRIORITY = 9
+"""Jobs of this priority, or above, only ever hold a part of a worker's slots."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """A job to put on the queue: ids and trace only, never PHI. Jobs of one `ordering_key` keep their order."""
@@ -57,6 +61,7 @@ class Job:
     attempts: int
     created_at: datetime
     owner: int
+    priority: int = 0
 
 
 def transmit_key(connection: str) -> str:
@@ -88,6 +93,7 @@ class EncounterRow:
     content_hash: bytes | None
     generation: int
     claim_id: str | None
+    send_before_go_live: bool = False  # a person knows that it was not billed elsewhere
 
 
 @dataclass(frozen=True, slots=True)

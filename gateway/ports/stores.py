@@ -76,6 +76,9 @@ class UnitOfWork(Protocol):
     async def set_cursor(self, connection: str, cursor: str) -> None:
         """Remember how far a connection has been polled."""
 
+    async def allow_before_go_live(self, encounter_ids: Sequence[str]) -> list[str]:
+        """Let encounters from before the go-live date pass; returns those that were held until now."""
+
     async def save_normalized(self, normalized: NormalizedEncounter) -> None:
         """Store the resources that changed as new versions, and the encounter's state; supersedes open holds."""
 
@@ -211,6 +214,9 @@ class Store(Protocol):
 
     async def submissions_to_ask(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
         """Submissions on file whose outcome the vendor shall be asked now, the longest waiting first."""
+
+    async def cursor(self, clinic_id: str, name: str) -> str | None:
+        """How far something has been read: a connection's feed, or a backfill."""
 
     async def begin_poll(self, clinic_id: str, connection: str) -> str | None:
         """How far a connection has been polled; polls that were asked for until now are this one."""

@@ -154,6 +154,10 @@ class PostgresStore:
     async def _submissions(self, query: str, *arguments: Any) -> list[SubmissionRow]:
         return [submission_row(row) for row in await self._rows(_SUBMISSIONS[query], *arguments)]
 
+    async def cursor(self, clinic_id: str, name: str) -> str | None:
+        """How far something has been read."""
+        return _text(await self._value(_SUBSCRIPTIONS["cursor"], clinic_id, name))
+
     async def begin_poll(self, clinic_id: str, connection: str) -> str | None:
         """How far a connection has been polled; polls that were asked for until now are this one."""
         return _text(await self._value(_SUBSCRIPTIONS["begin_poll"], clinic_id, connection))

@@ -78,6 +78,11 @@ class StepWork:
         """Remember how far a connection has been polled."""
         await self._execute(_ENCOUNTERS["set_cursor"], connection, cursor)
 
+    async def allow_before_go_live(self, encounter_ids: Sequence[str]) -> list[str]:
+        """Let encounters from before the go-live date pass; returns those that were held until now."""
+        rows = await self._connection.fetch(_ENCOUNTERS["allow_before_go_live"], self._clinic, list(encounter_ids))
+        return [row["id"] for row in rows if row["held"]]
+
     async def save_normalized(self, normalized: NormalizedEncounter) -> None:
         """Store changed resources, what the claim refers to, and the encounter's state."""
         claim = normalized.bundle.claim

@@ -42,8 +42,14 @@ queued as (
 select count(*)::integer from arrived;
 
 -- name: encounter
-select clinic_id, id, connection, ehr_encounter_id, state, content_hash, generation, claim_id
+select clinic_id, id, connection, ehr_encounter_id, state, content_hash, generation, claim_id, send_before_go_live
 from encounter where clinic_id = $1 and id = $2;
+
+-- name: allow_before_go_live
+-- Returns those of them that were held until now.
+update encounter set send_before_go_live = true
+where clinic_id = $1 and id = any($2::text[]) and not send_before_go_live
+returning id, state = 'held' as held;
 
 -- name: set_state
 update encounter set state = $3, updated_at = clock_timestamp() where clinic_id = $1 and id = $2;

@@ -33,6 +33,9 @@ select $1, $2, clock_timestamp()
 where not exists (select 1 from feed_cursor where clinic_id = $1 and connection = $2)
 on conflict do nothing;
 
+-- name: cursor
+select position from feed_cursor where clinic_id = $1 and connection = $2;
+
 -- name: begin_poll
 -- What is asked for from here on, this poll may not see.
 insert into feed_cursor (clinic_id, connection) values ($1, $2)

@@ -243,9 +243,11 @@ class TestProbe:
         probes = await ehr.probe()
         assert [p.what for p in probes if not p.ok] == []
         assert [p.what for p in probes] == [
+            "dialect",
             "discovery",
             "access token",
             "scopes",
+            "sign-off",
             "subscriptions",
             "feed last_updated (Encounter?_lastUpdated)",
             "feed date (Encounter?date)",
@@ -265,7 +267,8 @@ class TestProbe:
     async def test_nobody_there_is_reported_and_not_raised(self, settings: Any, context: Any) -> None:
         lost = await opened(settings, context, base_url="http://127.0.0.1:9/fhir")
         try:
-            assert [(p.ok, bool(p.remedy)) for p in await lost.probe()] == [(False, True), (False, True)]
+            _, *tried = await lost.probe()
+            assert [(p.ok, bool(p.remedy)) for p in tried] == [(False, True), (False, True)]
         finally:
             await lost.aclose()
 
@@ -280,6 +283,15 @@ class TestSettings:
             {"algorithm": "HS384"},
             {"subscription": "backport"},
             {"signed_statuses": []},
+            {"dialect": "somebody"},
+            {"private_key": ""},
+            {"client_id": ""},
+            {"client_authentication": "client_secret_basic"},
+            {"signoff": "extension"},
+            {"signoff": "tag"},
+            {"scopes": ["system/Group.rs"], "forbidden_scopes": ["Group"]},
+            {"dialect": "oracle_health", "client_secret": "s", "scopes": ["system/*.rs"]},
+            {"scope_style": "v1", "scopes": ["system/Condition.rs?category=x"]},
             {"surprise": 1},
         ],
     )
