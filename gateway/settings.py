@@ -29,7 +29,7 @@ class ServerSettings(Strict):
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on.")
     public_url: str = Field(
         default="",
-        description="How EHRs reach this gateway, e.g. https://gateway.clinic.example; for subscriptions. Always https.",
+        description="How EHRs reach this gateway, e.g. https://gateway.clinic.example; for subscriptions. https only.",
     )
     max_body_bytes: int = Field(default=5_000_000, gt=0, description="Largest webhook body that is read.")
 
