@@ -39,6 +39,7 @@ RELATIONSHIP = f"{THO}/subscriber-relationship"
 CLAIM_IDENTIFIER = "urn:fhir-billing-gateway:claim"
 ACCOUNT_IDENTIFIER = "urn:fhir-billing-gateway:patient-account"
 PAYER_IDENTIFIER = "urn:fhir-billing-gateway:payer-id"
+SUPERBILL_IDENTIFIER = "urn:fhir-billing-gateway:superbill"
 PROFILE_BASE = "https://fhir-billing-gateway.org/fhir/StructureDefinition"
 
 _CPT_FORM = re.compile(r"\d{4}[0-9FTU]")

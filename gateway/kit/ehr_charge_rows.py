@@ -166,6 +166,7 @@ PROCEDURE_ROWS = (
 )
 
 CHARGE_TABLES: Mapping[str, tuple[str, tuple[Reading, ...]]] = {
+    "superbill": ("Claim.item", CLAIM_ITEM_ROWS),
     "claim": ("Claim.item", CLAIM_ITEM_ROWS),
     "charge_item": ("ChargeItem", CHARGE_ITEM_ROWS),
     "procedure": ("Procedure", PROCEDURE_ROWS),

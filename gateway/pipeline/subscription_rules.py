@@ -21,6 +21,7 @@ REQUESTED_PATIENCE = timedelta(minutes=10)
 ASK_EVERY = timedelta(minutes=15)
 ADOPTED_PATIENCE = timedelta(minutes=10)
 HEARTBEAT_MARGIN = timedelta(seconds=10)
+MOST_GAPS = 20
 BROKEN = frozenset({SubscriptionStatus.ERROR, SubscriptionStatus.OFF})
 
 
@@ -47,6 +48,8 @@ def counted(row: SubscriptionRow, numbers: Iterable[int], total: int | None, now
         return row
     highest = max([last, *came, total or 0])
     missing = _without((*row.missing, range(last + 1, highest + 1)), came)
+    if not row.counts and len(missing) > MOST_GAPS:  # its numbers prove nothing, and it may never be told to
+        missing = ()
     return replace(row, last_number=highest, missing=missing, gap_since=(row.gap_since or now) if missing else None)
 
 
