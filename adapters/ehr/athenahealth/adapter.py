@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from adapters.ehr.athenahealth import mapping, notifications
 from adapters.ehr.athenahealth.api import AthenaApi
+from adapters.ehr.athenahealth.booked import BookedAppointments
 from adapters.ehr.athenahealth.errors import VENDOR, refusal
 from adapters.ehr.athenahealth.feed import AppointmentFeed
 from adapters.ehr.athenahealth.fetch import EncounterFetcher
@@ -52,7 +53,8 @@ class Athenahealth(VendorEhr):
         api = AthenaApi(JsonApi(f"{settings.host}/v1/{settings.practice_id}", http, refusal))
         fhir = FhirClient(base_url=f"{settings.host}/fhir/r4", http=http)
         self.fetcher = EncounterFetcher(api, fhir, settings.practice_id, own_claims=guarded)
-        self.feed = AppointmentFeed(api, settings, context)
+        booked = BookedAppointments(api, settings, context)
+        self.booked, self.feed = booked, AppointmentFeed(api, booked, settings, context)
         self.subscriptions = Subscriptions(api, fhir, http, settings, context)
         self._prober = Prober(api, fhir, self.tokens, self.subscriptions, settings, context)
 
@@ -74,7 +76,7 @@ class Athenahealth(VendorEhr):
 
     async def backfill(self, since: date, position: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
         """Closed encounters of booked appointments, by date; the position is the date to begin with again."""
-        async with aclosing(self.feed.former(since, position)) as found:
+        async with aclosing(self.booked.former(since, position)) as found:
             async for pair in found:
                 yield pair
 

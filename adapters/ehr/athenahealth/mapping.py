@@ -25,6 +25,8 @@ ACCIDENTS = (
     ("relatedtootheraccident", {"text": "other accident"}),
 )
 """Flags of the accident data and of case policies, and the accident's type; the first one counts."""
+NEITHER = "unknown"
+"""The gender of a patient without `sex`: it knows only M and F, and what is empty is left out."""
 _CARE_TEAM_ROLE = f"{codes.THO}/claimcareteamrole"
 _AMBULATORY = {"system": codes.ACT_CODE, "code": "AMB"}
 _NO_ACCIDENT_DATE = "the visit is marked as an accident's, and no case policy tells the date of the injury"
@@ -131,7 +133,8 @@ def _people(chart: _Chart) -> list[Resource]:
     if not chart.patient:
         return practitioners
     patient_id = text(chart.patient.get("patientid"))
-    return [resource("Patient", patient_id, rows.PATIENT_ROWS, chart.roots), *practitioners]
+    made = resource("Patient", patient_id, rows.PATIENT_ROWS, chart.roots)
+    return [{"gender": NEITHER, **made}, *practitioners]
 
 
 def _places(chart: _Chart) -> list[Resource]:

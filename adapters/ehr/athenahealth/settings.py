@@ -60,6 +60,11 @@ class AthenahealthSettings(BaseModel):
         default=1440, ge=0, description="How far back the very first poll re-reads what this key has consumed."
     )
     overlap_seconds: int = Field(default=300, ge=0, description="How far each poll reaches behind the one before.")
+    activation_seconds: float = Field(
+        default=1200.0,
+        ge=0,
+        description="How long after subscribing to the feed the booked appointments are read beside it.",
+    )
     settle_seconds: float = Field(
         default=300.0, ge=0, description="How long a closed encounter is left alone: its slip may still change."
     )

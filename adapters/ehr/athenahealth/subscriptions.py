@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.ehr.athenahealth.api import AthenaApi
 from adapters.ehr.athenahealth.errors import VENDOR
-from adapters.ehr.athenahealth.feed import FEED
+from adapters.ehr.athenahealth.feed import FEED, SUBSCRIBED_AT
 from adapters.ehr.athenahealth.notifications import TOPICS
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.values import text
@@ -88,6 +88,7 @@ class Subscriptions:
         if held.status is SubscriptionStatus.ACTIVE:
             return held
         path = f"{FEED}/subscription"
+        await self._context.shared.put(SUBSCRIBED_AT, self._context.now().isoformat().encode())
         await self._api.send(path, "POST", path, {})
         return Subscribed(FEED, FEED, SubscriptionStatus.ACTIVE)
 

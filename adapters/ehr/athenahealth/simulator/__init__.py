@@ -18,6 +18,7 @@ from typing import Any
 from joserfc.jwk import ECKey
 
 from adapters.ehr.athenahealth.simulator.app import DEFAULTS, AthenaSimulator
+from adapters.ehr.athenahealth.simulator.feeds import ACTIVATION_SECONDS
 from gateway.canonical import jsonio
 from gateway.kit.simulator import SandboxConnection, SimulatorOptions
 
@@ -53,6 +54,7 @@ def connection(options: SimulatorOptions) -> SandboxConnection:
         "push": knobs["push"] == "true",
         "poll_seconds": 1,
         "settle_seconds": 0,
+        "activation_seconds": 2 + 2 * ACTIVATION_SECONDS * options.pace,
         "calls_per_second": int(float(knobs["calls_per_second"]) / options.pace) if options.pace else 0,
     }
     kept = {
