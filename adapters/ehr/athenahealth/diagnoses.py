@@ -9,6 +9,7 @@ from adapters.ehr.athenahealth.slip import plain
 from adapters.ehr.athenahealth.values import rank, text
 from gateway.canonical import codes
 from gateway.canonical.codes import codings
+from gateway.canonical.errors import MappingError
 from gateway.canonical.models import Resource
 from gateway.kit.ehr_reading import Rule
 
@@ -34,6 +35,20 @@ def conditions(diagnoses: Sequence[Row], beside: Iterable[Resource], belongs: Ma
         for index, diagnosis in ordered
         for snomed in [text(diagnosis.get("snomedcode"))]
         for n, code in enumerate(_own_codes(diagnosis) or list(_beside(snomed, known)) or [""])
+    ]
+
+
+def uncoded(conditions_: Sequence[Resource]) -> list[MappingError]:
+    """That a diagnosis has no ICD-10 code, neither in v1 nor in FHIR: a SNOMED code is never mapped silently."""
+    bare = [c for c in conditions_ if not code_of(c)]
+    kind = "has only a SNOMED code; it needs an ICD-10-CM code"
+    return [
+        MappingError(
+            "diagnosis.icdcodes",
+            f"the diagnosis {kind if codings(condition['code']) else 'has no ICD-10-CM code'}",
+            "Choose the ICD-10 code of this diagnosis in athenahealth.",
+        )
+        for condition in bare
     ]
 
 

@@ -58,7 +58,9 @@ def fhir_record(record: EncounterRecord, terms: Terms) -> EncounterRecord:
     chart = _Chart(record)
     problems = list(billable.objections(chart.encounter, chart.appointment, chart.all("claim"), guarded=terms.guarded))
     conditions = diagnoses.conditions(chart.all("diagnosis"), chart.all("Condition"), _belongs(chart))
-    parts = (lambda: _claim(chart, conditions), lambda: _accident(chart), lambda: _authorizations(chart))
+    problems += (uncoded := diagnoses.uncoded(conditions))
+    parts = [lambda: _accident(chart), lambda: _authorizations(chart)]
+    parts += [] if uncoded else [lambda: _claim(chart, conditions)]  # its lines point at diagnoses by their codes
     claim = {name: value for part in parts for name, value in _tried(part, problems).items()}
     if problems:
         raise MappingError.of(problems)
@@ -251,7 +253,7 @@ TABLES = vendor_tables(
         "Location": rows.DEPARTMENT_ROWS,
         "Condition": diagnoses.DIAGNOSIS_RULES,
         "Claim.careTeam": tuple(rows.CARE_TEAM_ROWS.values()),
-        "Claim.item": (*slip.SLIP_ROWS, slip.POINTERS),
+        "Claim.item": (*slip.SLIP_ROWS, slip.MODIFIERS, slip.POINTERS),
         "Claim.accident": rows.ACCIDENT_ROWS,
         "Claim": AUTHORIZATION_RULES,
     }

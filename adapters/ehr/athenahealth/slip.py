@@ -27,21 +27,8 @@ def procedure(value: Any) -> dict[str, Any]:
     return codes.concept(codes.procedure_system(code) or codes.CPT, code)
 
 
-def modifiers(value: Any) -> list[dict[str, Any]]:
-    """The modifiers of a list, or of a text with commas."""
-    found = [text(part) for part in (value if isinstance(value, list) else text(value).split(","))]
-    return [codes.concept(codes.procedure_modifier_system(m.upper()), m) for m in found if m]
-
-
-def modifiers_behind(value: Any) -> list[dict[str, Any]]:
-    """The modifiers behind the procedure code: `99213,25,GT`."""
-    return modifiers(text(value).partition(",")[2])
-
-
 SLIP_ROWS = (
     Row("productOrService", "service.procedurecode", procedure),
-    Row("modifier", "service.modifiers", modifiers),
-    Row("modifier", "service.procedurecode", modifiers_behind, note="these count where there are any"),
     Row("quantity.value", "service.units", number),
 )
 """A line of the slip; there is no price: the clinic's fee schedule has it."""
@@ -74,9 +61,18 @@ def _item(service: Service, sequences: Mapping[str, int], path: str, serviced: s
     fixed = {
         "careTeamSequence": [1],
         "servicedDate": serviced,
+        "modifier": MODIFIERS.via(service),
         "diagnosisSequence": POINTERS.via(service, sequences, path),
     }
     return {**{name: value for name, value in fixed.items() if value}, **shaped(SLIP_ROWS, {"service": service})}
+
+
+def _modifiers(service: Service) -> list[dict[str, Any]]:
+    """Behind the commas of the code (`99213,25,GT`), else a list or a text with commas of their own."""
+    own = service.get("modifiers")
+    behind = text(service.get("procedurecode")).partition(",")[2] or own
+    found = [text(part) for part in (behind if isinstance(behind, list) else text(behind).split(","))]
+    return [codes.concept(codes.procedure_modifier_system(m.upper()), m) for m in found if m]
 
 
 def _pointers(service: Service, sequences: Mapping[str, int], path: str) -> list[int]:
@@ -111,4 +107,5 @@ _UNMARKED = "the billing slip does not say whether this service is billed"
 _NOT_DIAGNOSED = "the service points at a diagnosis that the encounter does not have"
 _MARK = "Mark the services to bill on the encounter's billing slip in athenahealth, or bill nothing for this visit."
 
+MODIFIERS = Rule("modifier", "service.procedurecode | service.modifiers", _modifiers)
 POINTERS = Rule("diagnosisSequence", "service.icd10codes | service.icd10code | service.diagnosiscodes", _pointers)

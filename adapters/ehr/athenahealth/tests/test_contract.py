@@ -48,7 +48,7 @@ class TestContract(EhrContract):
         RequiredElement("appointment", "patientid", "Encounter.subject"),
         RequiredElement("patient", "dob", "Patient.birthDate"),
         RequiredElement("insurance", "insurancepackageid", "Coverage[1].payor"),
-        RequiredElement("diagnosis", "icdcodes", "Condition[0].code"),
+        RequiredElement("diagnosis", "icdcodes", "diagnosis.icdcodes"),
         RequiredElement("service", "procedurecode", "Claim[0].item[0].productOrService"),
         RequiredElement("service", "billforservice", "services[0].billforservice"),
     )
