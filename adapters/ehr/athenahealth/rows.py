@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.ehr.athenahealth.values import flag, iso_day, text
+from adapters.ehr.athenahealth.values import day, flag, iso_day, text
 from gateway.canonical import codes
 from gateway.kit.mapping import Row
 
@@ -80,6 +80,12 @@ def group(value: Any) -> dict[str, Any]:
 def coverage_status(value: Any) -> str:
     """cancelled where the insurance is marked so; a date of cancellation ends the period instead."""
     return "cancelled" if flag(value) else "active"
+
+
+def cancelled_on(value: Any) -> str | None:
+    """The date of the cancellation, where it is a date and not a mark."""
+    parsed = day(value)
+    return parsed.isoformat() if parsed else None
 
 
 def patient_reference(value: Any) -> str:
@@ -168,6 +174,7 @@ COVERAGE_ROWS = (
     Row("relationship", "insurance.relationshiptoinsured | insurance.relationshiptoinsuredid", relationship),
     Row("period.start", "insurance.issuedate", iso_day),
     Row("period.end", "insurance.expirationdate", iso_day),
+    Row("period.end", "insurance.cancelled", cancelled_on),
     Row("payor[0].reference", "insurance.insurancepackageid", package_reference),
     Row("type.text", "insurance.insurancetype", text),
     Row("class[]", "insurance.policynumber", group),

@@ -162,8 +162,11 @@ class TestInsurance:
     def test_an_expired_or_cancelled_plan_is_left_behind(self, visit: Any, normalized: Any) -> None:
         visit["insurances"][0]["expirationdate"] = "12/31/2025"
         assert [c["subscriberId"] for c in normalized(visit).of_type("Coverage")] == ["000123456"]
-        visit["insurances"][0] |= {"expirationdate": "12/31/2026", "cancelled": "true"}
-        assert [c["subscriberId"] for c in normalized(visit).of_type("Coverage")] == ["000123456"]
+        for cancelled in ("true", True, "03/02/2026"):
+            visit["insurances"][0] |= {"expirationdate": "12/31/2026", "cancelled": cancelled}
+            assert [c["subscriberId"] for c in normalized(visit).of_type("Coverage")] == ["000123456"]
+        visit["insurances"][0]["cancelled"] = "03/04/2026"
+        assert len(normalized(visit).of_type("Coverage")) == 2
 
     @pytest.mark.parametrize(
         ("payer_ids", "found"),
