@@ -93,7 +93,7 @@ class OpenConnections:
 
     def hook_url(self, clinic_id: str, connection: str) -> str:
         """The address that the EHR shall notify."""
-        return f"{self.public_url.rstrip('/')}/hooks/{clinic_id}/{connection}"
+        return f"{self.public_url}/hooks/{clinic_id}/{connection}"
 
     def poll_seconds(self, clinic_id: str, connection: str) -> float:
         """How often a feed is polled."""

@@ -36,13 +36,14 @@ _STANDS_FOR: Mapping[str, tuple[str, ...]] = {
 
 _ELSEWHERE: Mapping[str, str] = {
     "clinic.clinic_id": "gateway.yaml: id of the clinic",
+    "clinic.fee": "gateway.yaml: fee_schedule",
     "clinic.": "gateway.yaml: ",
     "billing_provider.": "gateway.yaml: billing_provider.",
     "gateway.": "the gateway: ",
     "'": "always ",
 }
 """What does not come from the EHR, by the beginning of its name."""
-_SAY_NOTHING = frozenset({"index", "charge.expression", "Organization"})
+_SAY_NOTHING = frozenset({"index", "charge", "Organization"})
 
 UNTOLD = "changed by a rule without a name"
 WHOLE = "resource"  # the source of a row that takes any resource as it is

@@ -8,102 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
-from gateway.canonical.clinic import BillingProvider, ClinicFacts
-from gateway.canonical.codes import npi_is_valid
 from gateway.canonical.errors import ConfigurationError
+from gateway.clinic_settings import ClinicSettings
+from gateway.kit.smart_key import is_safe_url
+from gateway.settings_base import Strict
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BillingProviderSettings(_Strict):
-    """Who bills: box 33 of the CMS-1500."""
-
-    name: str = Field(min_length=1, description="Legal name of the billing provider (box 33).")
-    npi: str = Field(description="NPI of the billing provider (box 33a), ten digits.")
-    tax_id: str = Field(pattern=r"^\d{2}-?\d{7}$", description="EIN (box 25), nine digits, with or without the hyphen.")
-    taxonomy: str = Field(default="", description="NUCC provider taxonomy code (PRV*BI).")
-    phone: str = Field(default="", description="Telephone number for the payer (PER*IC).")
-    address: dict[str, Any] = Field(
-        default_factory=dict, description="A FHIR Address: line, city, state, postalCode (ZIP+4), country."
-    )
-
-    @field_validator("npi")
-    @classmethod
-    def _check_digit(cls, value: str) -> str:
-        if not npi_is_valid(value):
-            raise ValueError("the check digit of this NPI is wrong; look the number up in NPPES")
-        return value
-
-
-class ConnectionSettings(_Strict):
-    """One link of a clinic to one vendor."""
-
-    adapter: str = Field(description="Name of the adapter, as listed by `gateway adapters`.")
-    settings: dict[str, Any] = Field(default_factory=dict, description="The adapter's own settings.")
-
-
-class BillingConnectionSettings(ConnectionSettings):
-    """One link of a clinic to one billing system."""
-
-    outcome_seconds: float = Field(
-        default=900.0, gt=0, description="How often the vendor is asked what became of claims, in seconds."
-    )
-
-
-class ClinicSettings(_Strict):
-    """One clinic: a tenant."""
-
-    name: str = Field(min_length=1, description="The clinic's name.")
-    timezone: str = Field(description="IANA time zone; decides the date of service, e.g. America/New_York.")
-    billing_provider: BillingProviderSettings = Field(description="Who bills (box 33).")
-    place_of_service: str = Field(
-        default="11", pattern=r"^\d{2}$", description="Place of service when the EHR gives none (box 24B)."
-    )
-    fee_schedule: dict[str, Decimal] = Field(
-        default_factory=dict, description="Price of one unit in USD per CPT/HCPCS code, for charges without a price."
-    )
-    payer_ids: dict[str, str] = Field(
-        default_factory=dict, description="The billing payer id per payer name or identifier at the EHR."
-    )
-    ehr: dict[str, ConnectionSettings] = Field(min_length=1, description="EHR connections by name.")
-    billing: dict[str, BillingConnectionSettings] = Field(min_length=1, description="Billing connections by name.")
-    default_billing: str = Field(default="", description="Which billing connection claims go to; needed for several.")
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError("is not an IANA time zone such as America/New_York") from None
-        return value
-
-    def facts(self, clinic_id: str) -> ClinicFacts:
-        """What adapters and the claim builder may know of the clinic."""
-        return ClinicFacts(
-            clinic_id=clinic_id,
-            name=self.name,
-            timezone=ZoneInfo(self.timezone),
-            billing_provider=BillingProvider(**self.billing_provider.model_dump()),
-            place_of_service=self.place_of_service,
-            fee_schedule=dict(self.fee_schedule),
-            payer_ids=dict(self.payer_ids),
-        )
-
-
-class ServerSettings(_Strict):
+class ServerSettings(Strict):
     """The HTTP server."""
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
@@ -113,8 +32,16 @@ class ServerSettings(_Strict):
     )
     max_body_bytes: int = Field(default=5_000_000, gt=0, description="Largest webhook body that is read.")
 
+    @field_validator("public_url")
+    @classmethod
+    def _private_on_the_way(cls, value: str) -> str:
+        """Notifications carry a secret, and may carry a whole encounter."""
+        if value and not is_safe_url(value):
+            raise ValueError("must be an https URL (http is for this machine only)")
+        return value.rstrip("/")
 
-class WorkerSettings(_Strict):
+
+class WorkerSettings(Strict):
     """The workers."""
 
     concurrency: int = Field(default=16, ge=1, le=256, description="Encounters worked on at once per process.")
@@ -123,7 +50,7 @@ class WorkerSettings(_Strict):
     give_up_hours: float = Field(default=24.0, gt=0, description="After this time a failing job becomes a dead letter.")
 
 
-class DatabaseSettings(_Strict):
+class DatabaseSettings(Strict):
     """Where Postgres is."""
 
     url: SecretStr = Field(
@@ -135,7 +62,7 @@ class DatabaseSettings(_Strict):
     max_connections: int = Field(default=12, ge=2, description="Connections in the pool of one process.")
 
 
-class GatewaySettings(_Strict):
+class GatewaySettings(Strict):
     """gateway.yaml."""
 
     clinics: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")], ClinicSettings] = Field(
@@ -146,7 +73,7 @@ class GatewaySettings(_Strict):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings, description="Where Postgres is.")
 
 
-class LoadedSettings(_Strict):
+class LoadedSettings(Strict):
     """The settings with where they came from and what the environment adds."""
 
     path: Path
@@ -199,7 +126,7 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> L
     raw, lines = _parse(path, text)
     resolved = _resolve(raw, path, lines, variables, ())
     try:
-        gateway = GatewaySettings.model_validate(resolved)
+        gateway = GatewaySettings.model_validate(resolved, context={"folder": path.parent})
     except ValidationError as invalid:
         raise _problem(path, lines, (), invalid) from None
     kept = {name: value for name, value in variables.items() if name.startswith("GATEWAY_")}
@@ -260,16 +187,33 @@ def _where(path: Path, lines: dict[str, int], keys: tuple[str, ...]) -> str:
     return f"{path}{line} {'.'.join(keys)}".rstrip()
 
 
+_REMEDIES = {
+    "description": "",  # such a message says itself what to do
+    "string_type": "Put it between quotation marks.",  # YAML takes codes of digits for numbers
+}
+
+
+def _written(
+    lines: dict[str, int], keys: tuple[str, ...], place: tuple[int | str, ...], *, missing: bool
+) -> tuple[str, ...]:
+    """The keys of a place in the models, without what is no key of the file: which alternative was tried."""
+    for number, part in enumerate(place):
+        below = (*keys, str(part))
+        is_last = missing and number == len(place) - 1
+        keys = below if ".".join(below) in lines or is_last else keys
+    return keys
+
+
 def _problem(path: Path, lines: dict[str, int], keys: tuple[str, ...], invalid: ValidationError) -> ConfigurationError:
     """The first mistake in words; values are never repeated, they may be secrets."""
     first = invalid.errors(include_input=False, include_url=False)[0]
-    at = (*keys, *(str(part) for part in first["loc"]))
     kind = first["type"]
+    at = _written(lines, keys, first["loc"], missing=kind == "missing")
     if kind == "extra_forbidden":
         return ConfigurationError(_where(path, lines, at), "is not a known key.", "Correct its spelling or remove it.")
     if kind == "missing":
         return ConfigurationError(_where(path, lines, at), "is missing.", "Add it; see docs/configuration.md.")
     message = first["msg"].removeprefix("Value error, ")
-    remedy = "" if kind == "description" else "Correct the value."  # such a message says itself what to do
+    remedy = _REMEDIES.get(kind, "Correct the value.")
     more = f" ({invalid.error_count() - 1} more to correct)" if invalid.error_count() > 1 else ""
     return ConfigurationError(_where(path, lines, at), f"{message}.{more}", remedy)

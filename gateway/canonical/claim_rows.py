@@ -160,7 +160,7 @@ ITEM_ROWS = Table.of(
     Part("quantity", "charge.quantity, charge.unit", values.quantity, required=True),
     Part(
         "unitPrice",
-        "charge.unit_price, charge.code, clinic.fee_schedule, charge.expression",
+        "charge.unit_price, clinic.fee, charge, bundle.serviced",
         values.unit_price,
         required=True,
         note=values.NO_PRICE,

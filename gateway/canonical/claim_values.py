@@ -14,11 +14,12 @@ from gateway.canonical import codes
 from gateway.canonical.codes import concept
 from gateway.canonical.errors import MappingError
 from gateway.canonical.identifiers import account_number
-from gateway.canonical.models import Resource, reference_of
+from gateway.canonical.models import ChargeLine, Resource, reference_of
 
+Fee = Callable[[str, Sequence[str], date], Decimal | None]
 CENT = Decimal("0.01")
-NO_PRICE = "the EHR gives no price for this service and the clinic's fee schedule has none either"
-ADD_PRICE = "Add the procedure code to fee_schedule in gateway.yaml, or enter the charge in the EHR."
+NO_PRICE = "the EHR gives no price for this service and the clinic's fee schedule has none on that date either"
+ADD_PRICE = "Add the procedure code to the clinic's fee_schedule for that date, or enter the charge in the EHR."
 
 
 def coded(system: str) -> Callable[[str], dict[str, Any]]:
@@ -128,11 +129,11 @@ def quantity(value: Decimal, unit: str) -> dict[str, Any]:
     return {"value": value} if unit == "UN" else {"value": value, "unit": unit}
 
 
-def unit_price(own: Decimal | None, code: str, fees: Mapping[str, Decimal], expression: str) -> dict[str, Any]:
-    """The EHR's price of one unit, else the clinic's fee, in USD with at least two decimals."""
-    price = own if own is not None else fees.get(code)
+def unit_price(own: Decimal | None, fee: Fee, charge: ChargeLine, of_encounter: date) -> dict[str, Any]:
+    """The EHR's price of one unit, else the clinic's fee on the date of service, in USD with at least two decimals."""
+    price = own if own is not None else fee(charge.code, charge.modifiers, charge.serviced or of_encounter)
     if price is None:
-        raise MappingError(f"{expression}.unitPrice", NO_PRICE, ADD_PRICE)
+        raise MappingError(f"{charge.expression}.unitPrice", NO_PRICE, ADD_PRICE)
     exponent = price.as_tuple().exponent
     whole_cents = isinstance(exponent, int) and exponent > -2  # drug units are priced in tenths of a cent
     return {"value": price.quantize(CENT) if whole_cents else price, "currency": "USD"}

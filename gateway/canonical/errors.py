@@ -9,7 +9,7 @@ GatewayError
 |  |- VendorUnavailable                                   surely not accepted: back off with jitter
 |  |- OutcomeUnknown                                      maybe accepted: only after find_submission
 |  |- DuplicateClaim, ClaimRejected, UnexpectedResponse, UnsupportedOperation
-|- NotificationError (NotificationRejected 401, NotificationMalformed 400)
+|- NotificationError (NotificationRejected 401, NotificationMalformed 400, NotificationUnknown 404)
 |- UnknownConnection 404
 |- StoreError (FencingLost, BatchSettled)
 ConfigurationError   not a GatewayError: stops the start
@@ -112,9 +112,16 @@ class MappingError(_ElementError):
 
 
 class NotSignedOff(MappingError):
-    """The encounter may still be signed off, and the EHR may not tell when: the gateway looks again by itself."""
+    """The encounter may still be signed off, and the EHR may not tell when: the gateway looks again by itself.
+
+    `look_after` is the least time until then in seconds, where each look costs a call of a small budget.
+    """
 
     retry = Retry.WATCH
+
+    def __init__(self, expression: str, message: str, fix: str = "", *, look_after: float = 0.0) -> None:
+        super().__init__(expression, message, fix)
+        self.look_after = look_after
 
 
 class UnsupportedElement(_ElementError):
@@ -231,6 +238,10 @@ class NotificationRejected(NotificationError):
 
 class NotificationMalformed(NotificationError):
     """The body cannot be understood: HTTP 400."""
+
+
+class NotificationUnknown(NotificationError):
+    """It speaks for a subscription that is not the gateway's: HTTP 404, so that the EHR ends it."""
 
 
 class UnknownConnection(GatewayError):

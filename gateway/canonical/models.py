@@ -40,11 +40,15 @@ class NotificationRequest:
 
 @dataclass(frozen=True, slots=True)
 class EncounterRef:
-    """A pointer to an encounter at the EHR. `dedupe_key` is equal for two notices of the same change."""
+    """A pointer to an encounter at the EHR. `dedupe_key` is equal for two notices of the same change.
+
+    `serviced` is the date of service at the clinic, where what named the encounter tells it.
+    """
 
     encounter_id: str
     dedupe_key: str
     last_updated: datetime | None = None
+    serviced: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Protocol, Self
 
 import httpx
@@ -16,13 +17,13 @@ class Tokens(Protocol):
     """Where access tokens come from."""
 
     async def token(self, *, refused: str | None = None) -> str:
-        """A valid access token; `refused` is the one that the vendor has just answered 401 to."""
+        """A valid access token, or "" where none is needed; `refused` is the one that was just answered with 401."""
 
     async def aclose(self) -> None:
         """Give up what is under way."""
 
 
-async def _at_once(operation: str) -> None:
+async def at_once(operation: str) -> None:
     """No budget to keep."""
 
 
@@ -39,7 +40,7 @@ class AuthorizedHttp:
         http: httpx.AsyncClient,
         tokens: Tokens,
         max_bytes: int = MAX_RESPONSE_BYTES,
-        before: Callable[[str], Awaitable[None]] = _at_once,
+        before: Callable[[str], Awaitable[None]] = at_once,
     ) -> None:
         self.vendor = vendor
         self._http, self._tokens, self._max_bytes, self._before = http, tokens, max_bytes, before
@@ -71,6 +72,41 @@ class AuthorizedHttp:
             response = await self._attempt(operation, method, url, token, headers, content)
         return response
 
+    @asynccontextmanager
+    async def stream(
+        self, operation: str, url: str, *, headers: Mapping[str, str] | None = None, authorized: bool = True
+    ) -> AsyncIterator[httpx.Response]:
+        """The answer to a GET as it comes, for what is too large to be held; one new token after a 401.
+
+        Without `authorized` no token is sent: the address is not the vendor's own.
+        """
+        token = await self._tokens.token() if authorized else None
+        with transport_errors(self.vendor, operation):
+            response = await self._opened(operation, "GET", url, token, headers)
+            if response.status_code == 401 and token is not None:
+                await response.aclose()
+                token = await self._tokens.token(refused=token)
+                response = await self._opened(operation, "GET", url, token, headers)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+
+    async def _opened(  # noqa: PLR0917
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        token: str | None,
+        headers: Mapping[str, str] | None,
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        await self._before(operation)
+        self.requests += 1
+        bearer = {"Authorization": f"Bearer {token}"} if token else {}
+        request = self._http.build_request(method, url, headers={**(headers or {}), **bearer}, content=content)
+        return await self._http.send(request, stream=True)
+
     async def _attempt(  # noqa: PLR0917
         self,
         operation: str,
@@ -80,19 +116,15 @@ class AuthorizedHttp:
         headers: Mapping[str, str] | None,
         content: bytes | None,
     ) -> httpx.Response:
-        await self._before(operation)
-        self.requests += 1
-        sent = {**(headers or {}), "Authorization": f"Bearer {token}"}
-        request = self._http.build_request(method, url, headers=sent, content=content)
         with transport_errors(self.vendor, operation):
-            streamed = await self._http.send(request, stream=True)
+            streamed = await self._opened(operation, method, url, token, headers, content)
             try:
                 body = await self._bounded(operation, streamed)
             finally:
                 await streamed.aclose()
         # the body is decoded by now: its encoding and length headers no longer describe it
         plain = [(k, v) for k, v in streamed.headers.multi_items() if k not in ("content-encoding", "content-length")]
-        return httpx.Response(streamed.status_code, headers=plain, content=body, request=request)
+        return httpx.Response(streamed.status_code, headers=plain, content=body, request=streamed.request)
 
     async def _bounded(self, operation: str, response: httpx.Response) -> bytes:
         content = bytearray()

@@ -12,6 +12,7 @@ refused: that is tested instead. Imported by tests only.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -177,10 +178,19 @@ class EhrContract:
             with pytest.raises(UnsupportedOperation):
                 [pair async for pair in ehr.backfill(since, None)]
             return
-        found = [pair async for pair in ehr.backfill(since, None)]
+        found = await self._listed(ehr, since, None)
         assert self.expected.encounter_id in [ref.encounter_id for ref, _ in found]
-        rest = [ref.encounter_id async for ref, _ in ehr.backfill(since, found[-1][1])]
-        assert set(rest) <= {ref.encounter_id for ref, _ in found}
+        rest = await self._listed(ehr, since, found[-1][1])
+        assert {ref.encounter_id for ref, _ in rest} <= {ref.encounter_id for ref, _ in found}
+
+    async def _listed(self, ehr: EhrAdapter, since: date, position: str | None) -> list[tuple[EncounterRef, str]]:
+        """The whole listing; an EHR that prepares it asks to come back."""
+        while True:
+            try:
+                return [pair async for pair in ehr.backfill(since, position)]
+            except RateLimited as wait:
+                assert wait.retry_after is not None and wait.retry_after < 5, "set the simulator to answer soon"
+                await asyncio.sleep(wait.retry_after)
 
     async def test_writing_back_without_its_capability_is_refused(self, ehr: EhrAdapter) -> None:
         """What the EHR cannot hold is not pretended."""

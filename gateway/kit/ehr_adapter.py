@@ -9,6 +9,8 @@ from typing import ClassVar
 from gateway.canonical.errors import NotificationRejected, UnsupportedOperation
 from gateway.canonical.models import ClaimFate, EncounterRef, Notification, NotificationRequest
 from gateway.canonical.subscription import Subscribed
+from gateway.ports.context import Probe
+from gateway.ports.ehr import Consent
 
 
 class EhrBase:
@@ -64,6 +66,14 @@ class EhrBase:
     async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
         """Not without WRITE_BACK."""
         raise self._unsupported("write_back", "the EHR cannot be told what became of a claim")
+
+    def consent(self, redirect_uri: str) -> Consent:
+        """Not without CONSENT."""
+        raise self._unsupported("consent", "this connection needs nobody's consent")
+
+    async def accept_consent(self, code: str, redirect_uri: str) -> list[Probe]:
+        """Not without CONSENT."""
+        raise self._unsupported("accept_consent", "this connection needs nobody's consent")
 
     def _unsupported(self, operation: str, text: str) -> UnsupportedOperation:
         return UnsupportedOperation(self.vendor, operation, text)

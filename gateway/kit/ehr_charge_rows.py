@@ -33,8 +33,11 @@ class Charge:
 
 
 def line_of(rows: Sequence[Reading], charge: Charge) -> ChargeLine:
-    """The charge as its table makes it; raises `MappingError` at the element that is wrong."""
-    return ChargeLine(expression=charge.element.path, **read(rows, charge))
+    """The charge as its table makes it; raises `MappingError` at the element that is wrong.
+
+    Without a row for the price the clinic's fee counts: FHIR R4 gives a Procedure none.
+    """
+    return ChargeLine(**{"expression": charge.element.path, "unit_price": None, **read(rows, charge)})
 
 
 def _procedure(charge: Charge, name: str) -> tuple[str, str]:
@@ -72,11 +75,6 @@ def _total_price(charge: Charge, name: str, quantity: str) -> Decimal | None:
     return parts.charge_item_price(charge.element, parts.quantity_of(charge.element, quantity), name)
 
 
-def _fee(charge: Charge, name: str) -> Decimal | None:
-    """The clinic's fee for the code (fee_schedule in gateway.yaml)."""
-    return charge.source.clinic.fee_schedule.get(parts.procedure_code(charge.element, name)[1])
-
-
 def _item_modifiers(charge: Charge, name: str, extension: str) -> tuple[str, ...]:
     """In order, then those in the extensions that the vendor is known to use."""
     return parts.item_modifiers(charge.element, name, extension, charge.source.dialect.modifier_extensions)
@@ -100,12 +98,12 @@ def _pointed(charge: Charge, name: str) -> tuple[str, ...]:
     return unique(found)
 
 
-def _reasons(charge: Charge, name: str) -> tuple[str, ...]:
+def reasons(charge: Charge, name: str) -> tuple[str, ...]:
     """The ICD-10-CM code of each, in order."""
     return unique(reason_code(reason) for reason in charge.element.children(name))
 
 
-def _procedure_reasons(charge: Charge, code: str, reference: str) -> tuple[str, ...]:
+def procedure_reasons(charge: Charge, code: str, reference: str) -> tuple[str, ...]:
     """ICD-10-CM codes among the reasons and their Conditions; reasons in other systems are no pointers."""
     concepts = list(charge.element.children(code))
     for held in charge.element.children(reference):
@@ -154,7 +152,7 @@ CHARGE_ITEM_ROWS = (
     Reading("unit", "ChargeItem.quantity", _unit),
     Reading("unit_price", "ChargeItem.priceOverride, ChargeItem.quantity", _total_price),
     Reading("modifiers", "ChargeItem.code", _modifiers_beside),
-    Reading("diagnosis_codes", "ChargeItem.reason", _reasons),
+    Reading("diagnosis_codes", "ChargeItem.reason", reasons),
     Reading("performer", "ChargeItem.performer", _performer),
 )
 
@@ -162,9 +160,8 @@ PROCEDURE_ROWS = (
     Reading("quantity", "Procedure.code", _one),
     Reading("system, code", "Procedure.code", _procedure, required=True, note=_NO_CODE, fix=_ADD_CODE),
     Reading("serviced", "Procedure.performedDateTime | Procedure.performedPeriod", _started),
-    Reading("unit_price", "Procedure.code", _fee),
     Reading("modifiers", "Procedure.code", _modifiers_beside),
-    Reading("diagnosis_codes", "Procedure.reasonCode | Procedure.reasonReference", _procedure_reasons),
+    Reading("diagnosis_codes", "Procedure.reasonCode | Procedure.reasonReference", procedure_reasons),
     Reading("performer", "Procedure.performer", _performer),
 )
 

@@ -1,4 +1,4 @@
-"""What to bill for an encounter: the EHR's own Claim, else its ChargeItems, else coded Procedures.
+"""What to bill for an encounter: the EHR's own Claim, its ChargeItems, the clinic's charge map, or coded Procedures.
 
 The first source of `Dialect.charge_sources` that the EHR fills is the whole truth: charges of two sources are never
 added up, and a ChargeItem that the EHR marks as not billable is not billed as a Procedure instead.
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from gateway.canonical.errors import MappingError
 from gateway.canonical.models import ChargeLine
+from gateway.kit.ehr_charge_map import decides_charge_items, mapped_lines
 from gateway.kit.ehr_charge_parts import is_procedure_coding
 from gateway.kit.ehr_charge_rows import CHARGE_ITEM_ROWS, CLAIM_ITEM_ROWS, PROCEDURE_ROWS, Charge, line_of
 from gateway.kit.ehr_element import Element, code_values, codings
@@ -39,11 +40,14 @@ def billing_claim(source: Source, patient: Known) -> Known | None:
     return standing[0] if standing else None
 
 
-def charge_lines(source: Source, claim: Known | None, patient: Known) -> tuple[ChargeLine, ...]:
-    """The charges in the EHR's order; raises `MappingError` when there is nothing to bill."""
+def charge_lines(
+    source: Source, claim: Known | None, patient: Known, diagnosis_codes: tuple[str, ...] = ()
+) -> tuple[ChargeLine, ...]:
+    """The charges in the EHR's order, or the charge map's; raises `MappingError` when there is nothing to bill."""
     readers: dict[str, Callable[[], list[ChargeLine] | None]] = {
         "claim": lambda: _claim_lines(claim, source) if claim else None,
         "charge_item": lambda: _charge_item_lines(source, patient),
+        "charge_map": lambda: mapped_lines(source, patient, diagnosis_codes),
         "procedure": lambda: _procedure_lines(source, patient),
     }
     for name in source.dialect.charge_sources:
@@ -78,8 +82,14 @@ def _claim_lines(claim: Known, source: Source) -> list[ChargeLine]:
     return [line_of(CLAIM_ITEM_ROWS, charge) for charge in charges]
 
 
+def _own(source: Source, resource_type: str, name: str) -> list[Known]:
+    """Those of this encounter: a server that passes over a search parameter gives other visits' charges as well."""
+    held = source.of_type(resource_type)
+    return [k for k in held if (ref := k.element.child(name)) is None or source.resolve(ref, k) is source.encounter]
+
+
 def _charge_item_lines(source: Source, patient: Known) -> list[ChargeLine] | None:
-    held = [k for k in source.of_type("ChargeItem") if k.element.text("status") != "entered-in-error"]
+    held = [k for k in _own(source, "ChargeItem", "context") if k.element.text("status") != "entered-in-error"]
     if not held:
         return None
     billable = [k for k in held if k.element.text("status") == "billable"]
@@ -89,6 +99,8 @@ def _charge_item_lines(source: Source, patient: Known) -> list[ChargeLine] | Non
             "none of the encounter's charges is marked billable",
             "Finish the charges in the EHR (status billable), or bill nothing for this encounter.",
         )
+    if "charge_map" in source.dialect.charge_sources and decides_charge_items(source, billable):
+        return None
     lines = []
     for known in billable:
         source.same_patient(known, "subject", patient)
@@ -97,7 +109,7 @@ def _charge_item_lines(source: Source, patient: Known) -> list[ChargeLine] | Non
 
 
 def _procedure_lines(source: Source, patient: Known) -> list[ChargeLine] | None:
-    done = [k for k in source.of_type("Procedure") if k.element.text("status") == "completed"]
+    done = [k for k in _own(source, "Procedure", "encounter") if k.element.text("status") == "completed"]
     lines = []
     for known in done:
         if any(is_procedure_coding(coding) for coding in codings(known.element, "code")):
@@ -118,5 +130,6 @@ def _nothing_billable(source: Source) -> MappingError:
     return MappingError(
         procedures[0].element.at("code") if procedures else "ChargeItem",
         "no charges: the encounter has nothing with a CPT or HCPCS code that is ready to bill",
-        "Enter the charges for this encounter in the EHR, with their CPT or HCPCS codes.",
+        "Enter the charges for this encounter in the EHR, with their CPT or HCPCS codes; or say in charge_map in "
+        "gateway.yaml what is billed for what the EHR holds.",
     )

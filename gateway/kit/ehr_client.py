@@ -51,17 +51,17 @@ class FhirClient:
     """Reads one FHIR server. `requests` counts the HTTP requests of this instance; `accept` is the media type."""
 
     def __init__(self, *, base_url: str, http: AuthorizedHttp, accept: str = FHIR_JSON) -> None:
-        self.vendor, self.base_url = http.vendor, base_url.rstrip("/")
-        self._http, self._accept = http, accept
+        self.vendor, self.base_url, self.http = http.vendor, base_url.rstrip("/"), http
+        self._accept = accept
 
     @property
     def requests(self) -> int:
         """HTTP requests of this instance so far."""
-        return self._http.requests
+        return self.http.requests
 
     def counting(self) -> FhirClient:
         """The same client with a counter of its own."""
-        return FhirClient(base_url=self.base_url, http=self._http.counting(), accept=self._accept)
+        return FhirClient(base_url=self.base_url, http=self.http.counting(), accept=self._accept)
 
     async def read(self, reference: str) -> Resource:
         """The resource at `Type/id`; a missing one raises `UnexpectedResponse` with code `NOT_FOUND`."""
@@ -105,6 +105,15 @@ class FhirClient:
             yield self._entries(operation, bundle)
             url = self._next(operation, url, bundle)
 
+    async def operation(self, path: str, inputs: Mapping[str, Any]) -> Resource:
+        """The Bundle that an operation at `Type/id/$name` answers a GET with.
+
+        One that the server does not offer raises `UnexpectedResponse` with code `UNSUPPORTED`.
+        """
+        name = f"operation:{path.partition('/')[0]}"
+        query = f"?{httpx.QueryParams(dict(inputs))}" if inputs else ""
+        return self._bundle(name, await self._send(name, "GET", f"{self.base_url}/{path}{query}"))
+
     async def resource_types(self) -> frozenset[str]:
         """The resource types that the CapabilityStatement announces."""
         response = await self._send("read:metadata", "GET", f"{self.base_url}/metadata")
@@ -135,11 +144,11 @@ class FhirClient:
         headers = {"Accept": self._accept, "Cache-Control": "no-cache"}
         if body is not None:
             headers["Content-Type"] = FHIR_JSON
-        return await self._http.send(operation, method, url, headers=headers, content=body)
+        return await self.http.send(operation, method, url, headers=headers, content=body)
 
     def _resource(self, operation: str, response: httpx.Response) -> Resource:
         if response.status_code not in (200, 201):
-            raise self._refusal(operation, response)
+            raise self.refusal(operation, response)
         try:
             body = jsonio.loads(response.content)
         except jsonio.NotJson:
@@ -156,13 +165,11 @@ class FhirClient:
         if response.status_code in _UNSUPPORTED_STATUSES or (
             response.status_code == 400 and self._says_unsupported(response)
         ):
-            text = "the EHR does not offer this search"
+            text = "the EHR does not offer this"
             raise UnexpectedResponse(self.vendor, operation, text, code=ErrorCode.UNSUPPORTED)
         bundle = self._resource(operation, response)
         if bundle["resourceType"] != "Bundle":
-            raise UnexpectedResponse(
-                self.vendor, operation, "the EHR answers a search with something else than a Bundle"
-            )
+            raise UnexpectedResponse(self.vendor, operation, "the EHR answers with something else than a Bundle")
         return bundle
 
     @staticmethod
@@ -199,7 +206,8 @@ class FhirClient:
                 special = ErrorCode.UNSUPPORTED if meaning == "not-supported" else None
                 raise failure(self.vendor, operation, "the EHR refuses the request", code=special, vendor_code=meaning)
 
-    def _refusal(self, operation: str, response: httpx.Response) -> AdapterError:
+    def refusal(self, operation: str, response: httpx.Response) -> AdapterError:
+        """What an answer's status means, for one that is no success (vendor document section 8)."""
         status = response.status_code
         if status == 429 or (status == 503 and "retry-after" in response.headers):
             return rate_limited(self.vendor, operation, response)
@@ -216,10 +224,10 @@ class FhirClient:
     def _next(self, operation: str, current: str, bundle: Resource) -> str | None:
         for link in _objects(bundle.get("link")):
             if link.get("relation") == "next" and isinstance(link.get("url"), str):
-                return self._own_url(operation, current, link["url"])
+                return self.own_url(operation, current, link["url"])
         return None
 
-    def _own_url(self, operation: str, current: str, link: str) -> str:
+    def own_url(self, operation: str, current: str, link: str) -> str:
         """The link on the configured origin: the token never goes elsewhere (R267)."""
         try:
             base, target = urlsplit(self.base_url), urlsplit(urljoin(current, link))
@@ -230,7 +238,7 @@ class FhirClient:
         except (ValueError, httpx.InvalidURL):
             own = False
         if not own:
-            text = "a paging link leads to another site; set base_url to the address that the EHR itself uses"
+            text = "a link leads to another site; set base_url to the address that the EHR itself uses"
             raise UnexpectedResponse(self.vendor, operation, text)
         return url
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.canonical.errors import AdapterError, ErrorCode, PermissionMissing, UnexpectedResponse
 from gateway.canonical.models import EncounterRecord, EncounterRef, Resource
+from gateway.kit.ehr_cache import ResourceCache
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.ehr_element import parsed_instant
 from gateway.kit.ehr_references import is_vendor_id, local_reference, references_at
@@ -23,10 +23,7 @@ from gateway.kit.ehr_references import is_vendor_id, local_reference, references
 log = logging.getLogger(__name__)
 
 MAX_WAVES = 4
-CACHE_ENTRIES = 4096
-CACHE_SECONDS = 600.0
 ABSENT_SECONDS = 3600.0
-CACHED_TYPES = frozenset({"Practitioner", "PractitionerRole", "Organization", "Location"})
 OPTIONAL_TYPES = frozenset({"ServiceRequest", "RelatedPerson", "PractitionerRole"})
 """Types that a client may lack the scope for without harm to most claims."""
 
@@ -35,7 +32,11 @@ OPTIONAL_TYPES = frozenset({"ServiceRequest", "RelatedPerson", "PractitionerRole
 class Search:
     """One search that belongs to every encounter. `by` is the parameter that takes the encounter or the patient.
 
-    `typed` sends `Type/id`, as parameters that may name several types need. `optional` searches may be forbidden.
+    `typed` sends `Type/id`, as parameters that may name several types need. `optional` searches may be forbidden; one
+    that is `needed` may not even be missing: without it something would go unbilled, or be billed unsigned. The
+    elements in `without` are dropped from what is found: they are not needed, and large or clinical. One that finds
+    the charges of one `source` is made only where charges are taken from there. `anchored` ones name the patient as
+    well at servers that ask for it.
     """
 
     resource_type: str
@@ -43,15 +44,31 @@ class Search:
     includes: tuple[str, ...] = ()
     typed: bool = False
     optional: bool = False
+    needed: bool = False
+    without: tuple[str, ...] = ()
+    source: str = ""
+    anchored: bool = True
+
+    def serves(self, charge_sources: Container[str]) -> bool:
+        """Whether what it finds is used."""
+        return not self.source or self.source in charge_sources
+
+    def pruned(self, found: list[Resource]) -> list[Resource]:
+        """The found resources without what is not needed of them."""
+        if not self.without:
+            return found
+        return [{name: value for name, value in r.items() if name not in self.without} for r in found]
 
 
 ENCOUNTER_INCLUDES = ("Encounter:subject", "Encounter:practitioner", "Encounter:location")
 BY_ENCOUNTER = (
     Search("Condition", "encounter"),
     Search("Procedure", "encounter", optional=True),
-    Search("Claim", "encounter", ("Claim:care-team", "Claim:facility"), optional=True),
-    Search("ChargeItem", "context", typed=True, optional=True),
+    Search("Claim", "encounter", ("Claim:care-team", "Claim:facility"), optional=True, source="claim"),
+    Search("ChargeItem", "context", typed=True, optional=True, source="charge_item", anchored=False),
 )
+DOCUMENTS = Search("DocumentReference", "encounter", needed=True, without=("content", "text", "contained"))
+"""The notes of the encounter without what is in them: their type, and whether they are signed."""
 BY_PATIENT = (Search("Coverage", "patient", ("Coverage:payor", "Coverage:subscriber")),)
 
 FOLLOWED: Mapping[str, tuple[str, ...]] = {
@@ -62,6 +79,7 @@ FOLLOWED: Mapping[str, tuple[str, ...]] = {
         "serviceProvider",
         "diagnosis.condition",
         "basedOn",
+        "appointment",
     ),
     "Claim": (
         "careTeam.provider",
@@ -93,30 +111,6 @@ FOLLOWED_TYPES = frozenset(
 )
 
 
-class ResourceCache:
-    """The least recently used resources, each for a bounded time."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._held: OrderedDict[str, tuple[float, Resource]] = OrderedDict()
-
-    def get(self, reference: str) -> Resource | None:
-        """The resource at `Type/id`, while it is fresh."""
-        held = self._held.get(reference)
-        if held is None or held[0] < self._clock():
-            return None
-        self._held.move_to_end(reference)
-        return held[1]
-
-    def put(self, reference: str, resource: Resource) -> None:
-        """Keep a resource whose type changes seldom."""
-        if resource["resourceType"] in CACHED_TYPES:
-            self._held[reference] = (self._clock() + CACHE_SECONDS, resource)
-            self._held.move_to_end(reference)
-            if len(self._held) > CACHE_ENTRIES:
-                self._held.popitem(last=False)
-
-
 class EncounterFetcher:
     """Reads encounters of one connection; remembers what its server does not offer."""
 
@@ -128,10 +122,12 @@ class EncounterFetcher:
         patient_anchored: bool = False,
         by_encounter: tuple[Search, ...] = BY_ENCOUNTER,
         by_patient: tuple[Search, ...] = BY_PATIENT,
+        followed_types: frozenset[str] = FOLLOWED_TYPES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._includes, self._anchored = client, includes, patient_anchored
         self._by_encounter, self._by_patient = by_encounter, by_patient
+        self._followed_types = followed_types
         self._clock = clock
         self._cache = ResourceCache(clock)
         self._absent: dict[str, float] = {}
@@ -144,7 +140,7 @@ class EncounterFetcher:
     async def fetch(self, ref: EncounterRef) -> EncounterRecord:
         """The encounter with everything a claim may need, as the EHR gave it; raises only `AdapterError`s."""
         client = self._client.counting()
-        found = _Found(client.base_url)
+        found = _Found(client.base_url, self._followed_types)
         first = [self._encounter(client, ref)]
         if not self._anchored:
             first += [self._search(client, search, ref.encounter_id) for search in self._by_encounter]
@@ -191,15 +187,17 @@ class EncounterFetcher:
             return []
         owner_type = "Patient" if search in self._by_patient else "Encounter"
         params: dict[str, Any] = {search.by: f"{owner_type}/{owner}" if search.typed else owner}
-        if patient is not None:
+        if patient is not None and search.anchored:
             params["patient"] = patient
         try:
-            return await self._including(client, search, params)
+            return search.pruned(await self._including(client, search, params))
         except PermissionMissing:
             if not search.optional:
                 raise
             self._remember_absent(search.resource_type)
         except UnexpectedResponse as problem:
+            if search.needed:
+                raise
             self._note_absent(search.resource_type, problem)
         return []
 
@@ -242,8 +240,8 @@ class EncounterFetcher:
 class _Found:
     """What has been read for one encounter, each resource once, in the order of arrival."""
 
-    def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
+    def __init__(self, base_url: str, followed_types: frozenset[str]) -> None:
+        self._base_url, self._followed_types = base_url, followed_types
         self._tried: set[str] = set()
         self.resources: dict[str, Resource] = {}
 
@@ -263,7 +261,7 @@ class _Found:
             for path in FOLLOWED.get(resource["resourceType"], ())
             for reference in references_at(resource, path)
         )
-        types = FOLLOWED_TYPES - coming
+        types = self._followed_types - coming
         wanted = [r for r in dict.fromkeys(named) if r is not None and r.partition("/")[0] in types]
         unread = [r for r in wanted if r not in self.resources and r not in self._tried]
         self._tried.update(unread)

@@ -8,11 +8,12 @@ from datetime import date
 from typing import TypeVar
 
 from gateway.canonical.clinic import ClinicFacts
-from gateway.canonical.errors import MappingError, NotSignedOff
+from gateway.canonical.errors import MappingError
 from gateway.canonical.models import ChargeLine, EncounterBundle, EncounterRecord, Resource
 from gateway.kit.ehr_charges import billing_claim, charge_lines
 from gateway.kit.ehr_diagnoses import ADD_DIAGNOSIS, NO_DIAGNOSIS, Diagnosis, diagnoses
 from gateway.kit.ehr_element import start_date
+from gateway.kit.ehr_gate import require_signed
 from gateway.kit.ehr_reading import Rule
 from gateway.kit.ehr_resources import canonical_resources, validate
 from gateway.kit.ehr_roles import (
@@ -42,12 +43,16 @@ def normalize(
 ) -> EncounterBundle:
     """The canonical encounter of a record; every reference in it resolves inside it and every resource is valid R4."""
     source = Source(record, connection, clinic, dialect)
-    _require_signed(source)
+    require_signed(source)
     patient = PATIENT.via(source)
     claim = billing_claim(source, patient)
     problems: list[MappingError] = []
     found = _tried(lambda: DIAGNOSES.via(source, claim), list[Diagnosis](), problems)
-    charges = _tried(lambda: charge_lines(source, claim, patient), tuple[ChargeLine, ...](), problems)
+    charges = _tried(
+        lambda: charge_lines(source, claim, patient, tuple(diagnosis.code for diagnosis in found)),
+        tuple[ChargeLine, ...](),
+        problems,
+    )
     serviced = _tried(lambda: SERVICED.via(source, charges), date.min, problems)
     held = _tried(lambda: COVERAGES.via(source, claim, patient, serviced), list[Known](), problems)
     named = _tried(lambda: roles(source, claim), dict[str, str](), problems)
@@ -55,11 +60,12 @@ def normalize(
         raise MappingError.of(problems)
     resources = _resources(source, maps, [patient, *held], found)
     encounter = {**resources.pop(source.encounter.reference), "diagnosis": RANKED.via(found)}
+    encounter = {name: value for name, value in encounter.items() if value != []}
     resources = ORDER.via(resources, held)
     for resource in (encounter, *resources.values()):
         validate(resource)
     return EncounterBundle(
-        encounter={name: value for name, value in encounter.items() if value != []},
+        encounter=encounter,
         resources=_in_order(resources, held),
         charges=tuple(_without_own_performer(line, named["rendering_provider"]) for line in charges),
         diagnosis_codes=tuple(diagnosis.code for diagnosis in found),
@@ -76,17 +82,6 @@ def _tried(part: Callable[[], Part], instead: Part, problems: list[MappingError]
     except MappingError as problem:
         problems.append(problem)
         return instead
-
-
-def _require_signed(source: Source) -> None:
-    status = source.encounter.element.text("status")
-    if status not in source.dialect.signed_statuses:
-        failure = NotSignedOff if source.dialect.watch_unsigned else MappingError
-        raise failure(
-            "Encounter.status",
-            "the encounter is not signed off, so it is not billed yet",
-            "Sign the encounter in the EHR; the gateway then picks it up by itself.",
-        )
 
 
 def _patient(source: Source) -> Known:
@@ -174,7 +169,12 @@ DIAGNOSES = Rule(
 SERVICED = Rule("serviced", "Encounter.period.start", _serviced, required=True, note=_NO_DATE, fix=_ENTER_DATE)
 COVERAGES = Rule("coverages", "Coverage, Claim.insurance.coverage", coverages)
 FURTHER_RULES = (
-    Rule("location_code", "Claim.item.locationCodeableConcept | Location.type | Encounter.class", place_of_service),
+    Rule(
+        "location_code",
+        "Claim.item.locationCodeableConcept | Location.type | Encounter.class"
+        " | gateway.yaml: locations.place_of_service | gateway.yaml: place_of_service",
+        place_of_service,
+    ),
     Rule("prior_authorization", "Claim.insurance.preAuthRef", prior_authorization),
     Rule("referral_number", "Claim.referral.identifier | ServiceRequest.identifier", referral_number),
     Rule("accident", "Claim.accident", accident),

@@ -10,6 +10,7 @@ import fhirkit
 from gateway.canonical import codes, jsonio
 from gateway.canonical.errors import MappingError
 from gateway.canonical.models import Resource
+from gateway.kit.ehr_clinic import completed
 from gateway.kit.ehr_element import SHAPE_FIX, Element
 from gateway.kit.ehr_rows import Link, ResourceMap
 from gateway.kit.ehr_source import Known, Source
@@ -50,7 +51,7 @@ def _canonical(source: Source, known: Known, table: ResourceMap) -> Resource:
     _map_rows(resource, table, known, source)
     for link in table.links:
         _relink(resource, link, known, source)
-    return resource
+    return completed(resource, known, source.clinic)
 
 
 def _map_rows(resource: Resource, table: ResourceMap, known: Known, source: Source) -> None:

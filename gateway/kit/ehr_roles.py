@@ -8,6 +8,7 @@ from datetime import date
 from gateway.canonical.errors import MappingError
 from gateway.canonical.models import Resource
 from gateway.kit.ehr_charge_parts import place_code
+from gateway.kit.ehr_clinic import known_location
 from gateway.kit.ehr_element import Element, code_values, service_date
 from gateway.kit.ehr_reading import Rule
 from gateway.kit.ehr_source import Known, Source
@@ -63,7 +64,11 @@ def first_performer(known: Known, name: str, source: Source) -> str | None:
 
 
 def place_of_service(source: Source, claim: Known | None) -> str:
-    """The CMS place of service: of the charges, the facility, the Encounter.class, or else the clinic's own."""
+    """The CMS place of service: of the charges, the facility, the Encounter.class, or else gateway.yaml's.
+
+    There the location's own comes before the clinic's. It is no match for the class: a virtual visit stays one, at
+    whatever office it was booked.
+    """
     items = claim.element.children("item") if claim else []
     of_items = (place_code(item, "locationCodeableConcept") for item in items)
     facility = _facility(source, claim)
@@ -72,7 +77,8 @@ def place_of_service(source: Source, claim: Known | None) -> str:
     named = next((code for code in (*of_items, *of_facility) if code), None)
     encounter_class = source.encounter.element.child("class")
     by_class = PLACE_BY_CLASS.get(encounter_class.text("code") or "") if encounter_class else None
-    return named or by_class or source.clinic.place_of_service
+    known = known_location(facility, source.clinic).place_of_service if facility else ""
+    return named or by_class or known or source.clinic.place_of_service
 
 
 def coverages(source: Source, claim: Known | None, patient: Known, serviced: date) -> list[Known]:
@@ -182,12 +188,16 @@ def _referral_requester(source: Source, _: Known | None) -> list[tuple[str, Know
 
 
 def _facility(source: Source, claim: Known | None) -> Known | None:
-    """The first of them that is a Location."""
+    """The first of them that is a Location; one that has only a name counts when gateway.yaml knows it."""
     encounter = source.encounter
     named = [(encounter, entry.child("location")) for entry in encounter.element.children("location")]
     named += [(claim, claim.element.child("facility"))] if claim else []
-    found = (source.resolve(reference, owner) for owner, reference in named)
+    found = (source.resolve(reference, owner, mint=_minted(reference, source)) for owner, reference in named)
     return next((k for k in found if k is not None and k.resource_type == "Location"), None)
+
+
+def _minted(location: Element | None, source: Source) -> str:
+    return "Location" if location and location.text("display") in source.clinic.locations else ""
 
 
 def _insurance(claim: Known | None) -> list[Element]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,9 @@ from gateway.canonical.identifiers import canonical_id
 from gateway.canonical.jsonio import canonical_bytes
 from gateway.canonical.models import EncounterRecord
 from gateway.kit.ehr_element import Element
+from gateway.kit.ehr_pruning import pruned
 from gateway.kit.ehr_references import local_reference
+from gateway.kit.ehr_signoff import BY_STATUS, SignOffRule
 
 STANDARD_ALIASES: Mapping[str, str] = {
     **dict.fromkeys(codes.HCPCS_ALIASES, codes.HCPCS),
@@ -29,14 +31,18 @@ STANDARD_ALIASES: Mapping[str, str] = {
 """Other spellings of the code systems that claims need (claim_profile section 8)."""
 
 
+PEOPLE = frozenset({"Patient", "Practitioner", "RelatedPerson"})
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How one vendor's FHIR differs; every difference is a value here."""
 
     code_system_aliases: Mapping[str, str] = field(default_factory=dict)
-    charge_sources: tuple[str, ...] = ("claim", "charge_item", "procedure")
+    charge_sources: tuple[str, ...] = ("claim", "charge_item", "charge_map", "procedure")
     modifier_extensions: frozenset[str] = frozenset()  # URLs of extensions that carry a charge's modifiers
     signed_statuses: frozenset[str] = frozenset({"finished"})
+    signoff: SignOffRule = BY_STATUS  # what must prove the signature beside the status
     watch_unsigned: bool = False  # look again by itself: no notice may come when the encounter is signed
 
     def canonical_system(self, system: str) -> str:
@@ -67,11 +73,11 @@ class Source:
         self.base_url = record.base_url
         self.used: dict[str, Known] = {}
         self._known: dict[str, Known] = {}
-        encounter = self._pruned(record.encounter)
+        encounter = pruned(record.encounter, dialect.canonical_system)
         self.encounter = self._index({**encounter, "id": record.ref.encounter_id}, "Encounter", "Encounter")
         numbers: dict[str, int] = {}
         for raw in record.resources:
-            resource = self._pruned(raw)
+            resource = pruned(raw, dialect.canonical_system)
             name = resource.get("resourceType")
             if isinstance(name, str) and isinstance(resource.get("id"), str):
                 self._index(resource, name, f"{name}[{numbers.get(name, 0)}]")
@@ -100,12 +106,16 @@ class Source:
             found = self.resolve(found.element.child("practitioner"), found, mint="Practitioner")
         return found if found is not None and found.resource_type == "Practitioner" else None
 
-    def role_of(self, practitioner: Known) -> Mapping[str, Any]:
-        """The first PractitionerRole of a practitioner, or nothing."""
+    def roles_of(self, practitioner: Known) -> Iterator[Element]:
+        """The PractitionerRoles of a practitioner."""
         for role in self.of_type("PractitionerRole"):
             if self.resolve(role.element.child("practitioner"), role) is practitioner:
-                return role.element.value
-        return {}
+                yield role.element
+
+    def role_of(self, practitioner: Known) -> Mapping[str, Any]:
+        """The first PractitionerRole of a practitioner, or nothing."""
+        role = next(self.roles_of(practitioner), None)
+        return role.value if role else {}
 
     def use(self, known: Known) -> str:
         """The canonical reference of a resource that the bundle will then hold."""
@@ -147,7 +157,7 @@ class Source:
         identifier, display = reference.child("identifier"), reference.text("display")
         if named_type != resource_type or (identifier is None and display is None):
             return None
-        name: Any = display if resource_type == "Organization" else [{"text": display}]
+        name: Any = [{"text": display}] if resource_type in PEOPLE else display
         resource: dict[str, Any] = {"resourceType": resource_type}
         if identifier is not None:
             resource["identifier"] = [identifier.value]
@@ -156,29 +166,3 @@ class Source:
         vendor_id = hashlib.sha256(canonical_bytes(resource)).hexdigest()[:32]
         container = owner.vendor_reference.partition("#")[0]
         return self._add(Element(resource, reference.path), resource_type, vendor_id, f"{container}#{vendor_id}")
-
-    def _pruned(self, resource: Any) -> dict[str, Any]:
-        pruned = self._without_empty(resource)
-        return pruned if isinstance(pruned, dict) else {}
-
-    def _without_empty(self, value: Any) -> Any:
-        """The value without nulls and empty members, and with canonical system URIs."""
-        if isinstance(value, dict):
-            kept = {name: self._without_empty(member) for name, member in value.items()}
-            present = {name: member for name, member in kept.items() if member not in (None, "", [], {})}
-            return self._with_canonical_code(present)
-        if isinstance(value, list):
-            members = [self._without_empty(member) for member in value]
-            return [member for member in members if member not in (None, "", {}, [])]
-        return value
-
-    def _with_canonical_code(self, value: dict[str, Any]) -> dict[str, Any]:
-        """A coding or identifier with its system's canonical URI, and an ICD-10-CM code in canonical form."""
-        system, code = value.get("system"), value.get("code")
-        if not isinstance(system, str):
-            return value
-        canonical = {**value, "system": self.dialect.canonical_system(system.strip())}
-        if isinstance(code, str):
-            dotted = codes.icd10cm(code) if canonical["system"] == codes.ICD10CM else None
-            canonical["code"] = dotted or code.strip()
-        return canonical

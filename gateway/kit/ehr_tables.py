@@ -8,19 +8,22 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.canonical.mapping import Row, same
+from gateway.kit.ehr_charge_map import CHARGE_MAP_ROWS
 from gateway.kit.ehr_charge_rows import CHARGE_TABLES
+from gateway.kit.ehr_clinic import CLINIC_RULES
 from gateway.kit.ehr_normalize import BUNDLE_RULES, ORDER, RANKED
 from gateway.kit.ehr_roles import ROLE_RULES
 from gateway.kit.ehr_rows import US_CORE, Link, ResourceMap
 
-_CHOICES = ("first", "second", "third")
+_CHOICES = ("first", "second", "third", "fourth")
+_CHARGES = {**CHARGE_TABLES, "charge_map": ("the clinic's charge map", CHARGE_MAP_ROWS)}
 _SELECTION = re.compile(r"\[\d*\]|\.where\([^)]*\)")
 _BETWEEN = re.compile(r" \| |, ")
 
 
 def encounter_tables(maps: Mapping[str, ResourceMap], charge_sources: Sequence[str]) -> dict[str, tuple[Row, ...]]:
     """All tables of an EHR adapter over SMART on FHIR: the encounter, its charges by choice, its resources."""
-    charges = (CHARGE_TABLES[source] for source in charge_sources)
+    charges = (_CHARGES[source] for source in charge_sources)
     return {
         "bundle (the encounter as a whole)": BUNDLE_RULES,
         "roles (who, and where)": ROLE_RULES,
@@ -34,7 +37,7 @@ def encounter_tables(maps: Mapping[str, ResourceMap], charge_sources: Sequence[s
 
 def resource_tables(maps: Mapping[str, ResourceMap]) -> dict[str, tuple[Row, ...]]:
     """One table per resource type: its rows, its repeating elements, and what is asked of its references."""
-    added = {"Encounter": (RANKED,), "Coverage": (ORDER,)}
+    added: Mapping[str, tuple[Row, ...]] = {"Encounter": (RANKED,), "Coverage": (ORDER,), **CLINIC_RULES}
     return {name: (*_rows(name, table), *added.get(name, ())) for name, table in maps.items()}
 
 

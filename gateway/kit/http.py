@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
@@ -43,12 +44,24 @@ def transport_errors(vendor: str, operation: str, *, may_have_saved: bool = Fals
     """
     try:
         yield
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
-        raise VendorUnavailable(vendor, operation, "no connection to the vendor could be made") from None
     except (httpx.TransportError, httpx.DecodingError) as problem:
+        if _never_connected(problem):
+            raise VendorUnavailable(vendor, operation, "no connection to the vendor could be made") from None
         kind = "timed out" if isinstance(problem, httpx.TimeoutException) else "broke off"
         failure: type[AdapterError] = OutcomeUnknown if may_have_saved else VendorUnavailable
         raise failure(vendor, operation, f"the vendor's answer {kind}", code=ErrorCode.TIMEOUT) from None
+
+
+def _never_connected(problem: Exception) -> bool:
+    """Whether the request surely never left.
+
+    The transport calls every broken connection a ConnectTimeout, also one that broke after the request was sent: only
+    the exception behind it tells them apart.
+    """
+    behind = problem.__cause__
+    if isinstance(behind, aiohttp.ClientError):
+        return isinstance(behind, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    return isinstance(problem, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
 
 
 def retry_after_seconds(response: httpx.Response, default: float = 1.0, ceiling: float = 3600.0) -> float:

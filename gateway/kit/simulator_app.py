@@ -35,6 +35,10 @@ from gateway.kit.simulator_http import (
 Command = Callable[[dict[str, Any]], dict[str, Any] | Awaitable[dict[str, Any]]]
 
 
+class ControlRefused(ValueError):
+    """An order that the simulator cannot carry out; the text says why."""
+
+
 class SimulatorApp(ABC):
     """One vendor. `calls` counts the calls of clients by name, `faults` decides which of them fail."""
 
@@ -46,6 +50,7 @@ class SimulatorApp(ABC):
     def _begin(self, data: Any) -> None:
         self.faults = Faults(self.options.seed)
         self.calls: Counter[str] = Counter()
+        self.late_save_seconds = 0.5
         self.restart(data)
 
     @abstractmethod
@@ -68,7 +73,7 @@ class SimulatorApp(ABC):
         """Further control routes: name to what it does with the JSON body."""
         return {}
 
-    def failure(self, kind: FaultKind) -> Response | None:
+    def failure(self, kind: FaultKind, request: Request) -> Response | None:
         """The vendor's own words for a fault; None for the faults that answer nothing."""
         return fault_response(kind)
 
@@ -103,9 +108,10 @@ class SimulatorApp(ABC):
             return
         if kind is FaultKind.SAVE_AFTER_TIMEOUT:
             await until_client_leaves(receive)
+            await asyncio.sleep(self.late_save_seconds)
         if kind.value.endswith("_after_save") or kind is FaultKind.SAVE_AFTER_TIMEOUT:
             self._answered(request)
-        await self._fail(kind, receive, send)
+        await self._fail(kind, request, receive, send)
 
     def _answered(self, request: Request) -> Response:
         try:
@@ -113,8 +119,8 @@ class SimulatorApp(ABC):
         except Refused as refusal:
             return refusal.response
 
-    async def _fail(self, kind: FaultKind, receive: Receive, send: Send) -> None:
-        response = self.failure(kind)
+    async def _fail(self, kind: FaultKind, request: Request, receive: Receive, send: Send) -> None:
+        response = self.failure(kind, request)
         if response is not None:
             await send_response(send, response)
         elif kind in (FaultKind.RESET, FaultKind.RESET_AFTER_SAVE):
@@ -133,6 +139,8 @@ class SimulatorApp(ABC):
             return plain_json(await self._commanded(name, parse_object(request.body)))
         except Refused as refusal:
             return refusal.response
+        except ControlRefused as problem:
+            return outcome(400, "invalid", str(problem))
         except (KeyError, TypeError, ValueError) as problem:
             return outcome(400, "invalid", f"the control body is not understood: {type(problem).__name__}")
 
@@ -145,7 +153,9 @@ class SimulatorApp(ABC):
         return done if isinstance(done, dict) else await done
 
     def _set_faults(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The rules, and optionally `late_save_seconds` for SAVE_AFTER_TIMEOUT."""
         self.faults.configure(body)
+        self.late_save_seconds = float(body.get("late_save_seconds", self.late_save_seconds))
         return {"rules": len(self.faults.rules)}
 
     async def _reset(self, body: dict[str, Any]) -> dict[str, Any]:

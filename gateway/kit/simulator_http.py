@@ -66,6 +66,12 @@ def plain_json(value: Any, status: int = 200, headers: tuple[tuple[str, str], ..
     return Response(status, jsonio.dumps(value), "application/json", headers)
 
 
+def html(status: int, title: str) -> Response:
+    """A page of a web server, such as an error or a maintenance page."""
+    page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
+    return Response(status, page.encode(), "text/html; charset=utf-8")
+
+
 def outcome(status: int, code: str, diagnostics: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
     """An OperationOutcome with one error issue; `code` is an R4 issue-type (fhir_rest section 5)."""
     issue = {"severity": "error", "code": code, "diagnostics": diagnostics}

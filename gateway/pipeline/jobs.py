@@ -8,17 +8,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from gateway.canonical.audit_event import AuditEvent, Outcome, Step
-from gateway.canonical.errors import AdapterError, FencingLost, GatewayError, Retry, StoreError
+from gateway.canonical.errors import AdapterError, FencingLost, GatewayError, NotSignedOff, Retry, StoreError
 from gateway.canonical.findings import Finding, error
 from gateway.canonical.models import ClaimBundle
 from gateway.pipeline.check import check
 from gateway.pipeline.context import DONE, Next, Pipeline
 from gateway.pipeline.holding import hold_job
 from gateway.pipeline.normalize import normalize
-from gateway.pipeline.poll import poll, subscribe
+from gateway.pipeline.poll import poll
 from gateway.pipeline.reconcile import reconcile
 from gateway.pipeline.route import route
 from gateway.pipeline.submit import submit
+from gateway.pipeline.subscriptions import subscribe
 from gateway.pipeline.transmit import transmit
 from gateway.pipeline.write_back import write_back
 from gateway.ports.records import Hold, Job, JobKind
@@ -115,7 +116,9 @@ async def _watch(pipeline: Pipeline, job: Job, failure: GatewayError, code: str)
     waited = pipeline.now() - job.created_at
     if waited > pipeline.retry.watch_for:
         return await _give_up(pipeline, job, failure.findings, code)
-    return await _postpone(pipeline, job, pipeline.retry.watch_delay(waited), NOT_SIGNED_OFF, failed=False)
+    least = failure.look_after if isinstance(failure, NotSignedOff) else 0.0
+    delay = max(pipeline.retry.watch_delay(waited), timedelta(seconds=least))
+    return await _postpone(pipeline, job, delay, NOT_SIGNED_OFF, failed=False)
 
 
 async def _settle_bug(pipeline: Pipeline, job: Job, bug: Exception) -> Next:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from gateway.canonical.clinic import ClinicFact
 from gateway.canonical.mapping import Row
 from gateway.canonical.models import ClaimBundle, ClaimOutcome, InboundMessage, SubmissionReceipt, VendorPayload
 from gateway.ports.context import AdapterContext, Probe
@@ -100,6 +101,7 @@ class BillingAdapterInfo:
     looking for it prove anything.
     `carried` maps each canonical element (`kit.payload.CLAIM_ELEMENTS`) to the vendor's field, or to "- why none is
     needed"; `rows` are the mapping's own tables by a title each. The mapping document is printed from both.
+    `needs` is what this system refuses a claim without, beyond what every claim has.
     `mapping_of` gives both for a connection whose settings decide about them; `carried` and `rows` are then an example.
     """
 
@@ -113,4 +115,5 @@ class BillingAdapterInfo:
     settle_seconds: float = 120.0
     carried: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    needs: frozenset[ClinicFact] = frozenset()
     mapping_of: Callable[[Any], tuple[Mapping[str, str], Mapping[str, Sequence[Row]]]] | None = None

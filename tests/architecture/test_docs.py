@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
-from gateway import settings
 from gateway.cli import app
 from gateway.feature_matrix import matrix, with_matrix
+from gateway.settings import LoadedSettings
+from gateway.settings_base import Strict
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = [m for m in vars(settings).values() if isinstance(m, type) and issubclass(m, settings._Strict)]
-DOCUMENTED = [m for m in MODELS if m not in (settings._Strict, settings.LoadedSettings)]
+
+
+def models(base: type[Strict]) -> Iterator[type[Strict]]:
+    for model in base.__subclasses__():
+        yield model
+        yield from models(model)
+
+
+DOCUMENTED = [model for model in models(Strict) if model is not LoadedSettings]
 
 
 @pytest.mark.parametrize("model", DOCUMENTED, ids=lambda model: model.__name__)

@@ -11,6 +11,7 @@ from gateway.canonical import codes
 from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import MappingError
+from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.canonical.jsonio import dumps
 from gateway.canonical.models import EncounterBundle
 from gateway.canonical.validation import check_claim
@@ -43,7 +44,7 @@ def test_pointers_follow_the_claims_diagnoses_in_the_lines_own_order(
 def test_a_price_comes_from_the_fee_schedule_only_when_the_ehr_has_none(
     encounter_bundle: EncounterBundle, clinic: ClinicFacts
 ) -> None:
-    priced = replace(clinic, fee_schedule={"G2211": Decimal("99"), "J3301": Decimal("3")})
+    priced = replace(clinic, fee_schedule=FeeSchedule.flat({"G2211": Decimal("99"), "J3301": Decimal("3")}))
     unpriced = replace(encounter_bundle.charges[1], unit_price=None)
     bundle = replace(encounter_bundle, charges=(encounter_bundle.charges[0], unpriced))
     claim = build_claim(bundle, priced, created=CREATED).claim

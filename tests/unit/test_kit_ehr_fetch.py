@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,12 +11,16 @@ from zoneinfo import ZoneInfo
 import pytest
 from joserfc.jwk import ECKey
 
+from gateway.canonical.charge_map import ChargeMap, Kind, MapLine, MapRule
 from gateway.canonical.clinic import BillingProvider, ClinicFacts
 from gateway.canonical.errors import AdapterError, ErrorCode, PermissionMissing, UnexpectedResponse
 from gateway.canonical.models import EncounterRef, Resource
+from gateway.kit.contract_support import LocalLock, LocalValues, NoPacer
 from gateway.kit.ehr_base import SmartFhirEhr
+from gateway.kit.ehr_cache import CACHE_ENTRIES, CACHE_SECONDS, ResourceCache
+from gateway.kit.ehr_charge_searches import followed_for, searches_for
 from gateway.kit.ehr_client import FhirClient
-from gateway.kit.ehr_fetch import ABSENT_SECONDS, CACHE_ENTRIES, CACHE_SECONDS, EncounterFetcher, ResourceCache
+from gateway.kit.ehr_fetch import ABSENT_SECONDS, EncounterFetcher
 from gateway.kit.ehr_settings import SmartSettings
 from gateway.ports.context import AdapterContext
 
@@ -157,12 +160,42 @@ async def test_the_first_failure_is_raised_as_it_is_and_stops_the_rest() -> None
         await EncounterFetcher(server).fetch(REF)
 
 
-class Nobody:
-    async def wait(self, operation: str, gap_seconds: float) -> None: ...
+ASKING = ChargeMap(
+    [
+        MapRule((MapLine("G0101"),), {Kind.SERVICE_REQUEST: frozenset({("", "x")})}),
+        MapRule((MapLine("G0101"),), {Kind.DOCUMENT_TYPE: frozenset({("", "x")})}),
+        MapRule((MapLine("G0101"),), {Kind.APPOINTMENT_TYPE: frozenset({("", "x")})}),
+    ]
+)
 
-    @asynccontextmanager
-    async def __call__(self, key: str) -> AsyncIterator[None]:
-        yield
+
+def fetcher_for(charge_map: ChargeMap, server: Server) -> EncounterFetcher:
+    return EncounterFetcher(
+        server,
+        includes=False,
+        by_encounter=searches_for(charge_map),
+        by_patient=(),
+        followed_types=followed_for(charge_map),
+    )
+
+
+@pytest.mark.parametrize(("charge_map", "read"), [(ASKING, True), (ChargeMap(), False)])
+async def test_what_only_a_charge_map_needs_is_read_only_for_one(charge_map: ChargeMap, read: bool) -> None:
+    server = Server()
+    server.held["Encounter/e"] = {**ENCOUNTER, "appointment": [{"reference": "Appointment/a"}]}
+    server.held["Appointment/a"] = _resource("Appointment/a")
+    await fetcher_for(charge_map, server).fetch(REF)
+    for asked in ("ServiceRequest?encounter", "DocumentReference?encounter", "Appointment/a"):
+        assert (asked in server.asked) is read
+
+
+@pytest.mark.parametrize("refusal", [unsupported(), PermissionMissing("test", "search", "no")])
+async def test_what_a_charge_map_needs_may_not_be_missing(refusal: AdapterError) -> None:
+    """Else what it would bill were forgotten without a word."""
+    server = Server()
+    server.refused["DocumentReference"] = refusal
+    with pytest.raises(type(refusal)):
+        await fetcher_for(ASKING, server).fetch(REF)
 
 
 NOW = datetime(2026, 3, 5, tzinfo=UTC)
@@ -171,9 +204,12 @@ NOW = datetime(2026, 3, 5, tzinfo=UTC)
 @pytest.fixture
 async def ehr(monkeypatch: pytest.MonkeyPatch) -> Any:
     key = ECKey.generate_key("P-384").as_pem(private=True).decode()
-    settings = SmartSettings(base_url=BASE, client_id="c", private_key=key, algorithm="ES384", lookback_minutes=60)
+    feed = {"feed": "last_updated", "feed_children": False, "lookback_minutes": 60}
+    settings = SmartSettings(base_url=BASE, client_id="c", private_key=key, algorithm="ES384", **feed)
     clinic = ClinicFacts("demo", "Sample", ZoneInfo("UTC"), BillingProvider("Sample", "1245319599", "1"))
-    adapter = SmartFhirEhr(settings, AdapterContext(clinic, "c1", Nobody(), Nobody(), Nobody(), now=lambda: NOW))
+    adapter = SmartFhirEhr(
+        settings, AdapterContext(clinic, "c1", NoPacer(), LocalLock(), LocalValues(), now=lambda: NOW)
+    )
     yield adapter
     await adapter.aclose()
 
@@ -195,6 +231,7 @@ def changed(vendor_id: str, minute: int) -> Resource:
     return {
         "resourceType": "Encounter",
         "id": vendor_id,
+        "status": "finished",
         "meta": {"lastUpdated": f"2026-03-04T10:{minute:02}:00Z", "versionId": "1"},
     }
 
@@ -223,7 +260,7 @@ async def test_a_cursor_never_goes_back(ehr: Any) -> None:
 async def test_a_backlog_without_end_is_cut_only_where_the_order_holds(
     ehr: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.kit.ehr_base.MAX_POLL_PAGES", 2)
+    monkeypatch.setattr("gateway.kit.ehr_rung.MAX_POLL_PAGES", 2)
     pages_of(ehr, [changed("a", 1)], [changed("b", 2)], [changed("c", 3)])
     assert [ref.encounter_id async for ref, _ in ehr.changed_encounters(None)] == ["a", "b"]
     pages_of(ehr, [changed("b", 2)], [changed("a", 1)], [changed("c", 3)])

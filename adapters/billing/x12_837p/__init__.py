@@ -6,6 +6,7 @@ from adapters.billing.x12_837p import rows
 from adapters.billing.x12_837p.adapter import X12Claims
 from adapters.billing.x12_837p.places import CARRIED
 from adapters.billing.x12_837p.settings import X12Settings
+from gateway.canonical.clinic import ClinicFact
 from gateway.ports.billing import BillingAdapterInfo, BillingCapability
 
 ADAPTER = BillingAdapterInfo(
@@ -29,6 +30,7 @@ ADAPTER = BillingAdapterInfo(
     settle_seconds=120.0,
     carried=CARRIED,
     rows=rows.TITLED,
+    needs=frozenset({ClinicFact.BILLING_ZIP_PLUS_FOUR, ClinicFact.FACILITY_ADDRESS}),
 )
 
 __all__ = ["ADAPTER"]

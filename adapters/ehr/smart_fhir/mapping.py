@@ -25,7 +25,7 @@ CODE_SYSTEM_ALIASES: Mapping[str, str] = {
 }
 """Spellings of code systems beyond those that `gateway.kit.ehr_source.STANDARD_ALIASES` knows."""
 
-CHARGE_SOURCES = ("claim", "charge_item", "procedure")
+CHARGE_SOURCES = ("claim", "charge_item", "charge_map", "procedure")
 """Where charges are looked for: the first one that the EHR fills is the whole truth."""
 
 TABLES: Mapping[str, Sequence[Row]] = encounter_tables(RESOURCE_MAPS, CHARGE_SOURCES)

@@ -70,7 +70,10 @@ def check_acceptable(request: Request) -> None:
     if wanted is not None:
         acceptable = wanted.partition(";")[0].strip().lower() in _JSON_FORMATS
     else:
-        acceptable = any(map(_takes_json, request.headers.get("accept", "*/*").lower().split(",")))
+        wanted_media = request.headers.get("accept", "*/*").lower().split(",")
+        acceptable = any(map(_takes_json, wanted_media))
+        if "/Binary/export/" in request.path:
+            acceptable = acceptable or any("ndjson" in media for media in wanted_media)
     if not acceptable:
         raise Refused(outcome(406, "not-supported", "only application/fhir+json of FHIR 4.0 is served"))
 

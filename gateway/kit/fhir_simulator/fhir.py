@@ -12,6 +12,8 @@ import fhirkit
 
 from gateway.canonical import jsonio
 from gateway.kit.fhir_simulator.access import Access
+from gateway.kit.fhir_simulator.export import ExportRules, Exports
+from gateway.kit.fhir_simulator.refusals import Refusals
 from gateway.kit.fhir_simulator.search import Query, SearchRefused, find, included, parse_query
 from gateway.kit.fhir_simulator.store import Store, Stored
 from gateway.kit.simulator_http import Refused, Request, Response, parse_object, refuse
@@ -40,13 +42,28 @@ class _Snapshot:
 class FhirApi:
     """Serves the store below the FHIR base URL."""
 
-    def __init__(self, base: str, store: Store, paging: Paging, *, patient_anchored: bool) -> None:
+    def __init__(
+        self,
+        base: str,
+        store: Store,
+        paging: Paging,
+        *,
+        patient_anchored: bool,
+        rules: ExportRules | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
         self.base, self.store, self.paging, self.patient_anchored = base, store, paging, patient_anchored
+        self.exports, self.refusals = Exports(base, store, rules or ExportRules()), refusals or Refusals()
         self._snapshots: dict[str, _Snapshot] = {}
         self._searches = 0
 
     def handle(self, request: Request, access: Access) -> Response:
-        """Answer a GET, a POST _search or a batch; `request.path` is below the FHIR base."""
+        """Answer a GET, a POST _search, a batch or an export; `request.path` is below the FHIR base."""
+        refusal = self.refusals.answer(request)
+        if refusal is not None:
+            return refusal
+        if self.exports.handles(request):
+            return self.exports.handle(request, access)
         parts = request.path.strip("/").split("/")
         if parts == [""]:
             return self._batch(request, access)
@@ -59,6 +76,12 @@ class FhirApi:
         if len(parts) == 1:
             return self._search(parts[0], request, request.pairs(), access)
         return self._read(parts, request, access)
+
+    def forget_pages(self) -> int:
+        """End every search that has further pages: their links then answer 410; returns how many there were."""
+        known = len(self._snapshots)
+        self._snapshots.clear()
+        return known
 
     def _read(self, parts: list[str], request: Request, access: Access) -> Response:
         visible = access.require(parts[0], "r")

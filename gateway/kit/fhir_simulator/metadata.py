@@ -11,6 +11,7 @@ from gateway.kit.simulator_http import Resource
 
 SB = "http://hl7.org/fhir/uv/subscriptions-backport"
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition"
 _SEARCH_TYPES = {"instant": "date"}
 
 
@@ -68,6 +69,8 @@ def _resource(name: str, topics: Iterable[str]) -> dict[str, Any]:
         "searchInclude": [f"{name}:{p.name}" for p in parameters.values() if p.kind == "reference"],
         "searchParam": [_search_param(parameter) for parameter in parameters.values()],
     }
+    if name in ("Patient", "Group"):
+        described["operation"] = [{"name": "export", "definition": f"{_BULK}/{name.lower()}-export"}]
     return _subscription(described, topics) if name == "Subscription" else described
 
 

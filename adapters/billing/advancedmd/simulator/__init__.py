@@ -8,50 +8,28 @@ POST /_sim/reset.
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
+import re
+from http.cookies import SimpleCookie
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from adapters.billing.advancedmd.simulator.codec import BadForm, Tree, read_message, write_reply
-from adapters.billing.advancedmd.simulator.control import ControlRefused, advance, ledger
+from adapters.billing.advancedmd.simulator.control import advance, ledger
 from adapters.billing.advancedmd.simulator.directory import DEFAULT_DIRECTORY, load_directory
 from adapters.billing.advancedmd.simulator.gate import DEFAULT_CREDENTIALS
 from adapters.billing.advancedmd.simulator.service import Answer, Service, fault
 from adapters.billing.advancedmd.simulator.state import Office
-from gateway.canonical import jsonio
-from gateway.kit.simulator import ConnectionReset, FaultKind, Faults, SandboxConnection, SimulatorOptions
+from gateway.kit.simulator import FaultKind, SandboxConnection, SimulatorOptions
+from gateway.kit.simulator_app import Command, SimulatorApp
+from gateway.kit.simulator_http import Request, Response, fault_response, html
 
 CREATE_OPERATION = "updvisitwithquickcharges"
 LOGIN_PATH = "/practicemanager/xmlrpc/processrequest.aspx"
-SERVER_PATH = "/processrequest/api-801/{app}/xmlrpc/processrequest.aspx"
-_GARBAGE = (
-    b"<!DOCTYPE html><html><head><title>Scheduled maintenance</title></head><body>We are back soon.</body></html>"
-)
-_SERVER_ERROR = b"<!DOCTYPE html><html><head><title>500 - Internal server error.</title></head><body></body></html>"
-_RESETS = (FaultKind.RESET, FaultKind.RESET_AFTER_SAVE)
-_TIMEOUTS = (FaultKind.TIMEOUT, FaultKind.TIMEOUT_AFTER_SAVE, FaultKind.SAVE_AFTER_TIMEOUT)
-_SAVED_FIRST = (FaultKind.HTTP_500_AFTER_SAVE, FaultKind.RESET_AFTER_SAVE, FaultKind.TIMEOUT_AFTER_SAVE)
+_SERVER_PATH = re.compile(r"/processrequest/api-801/[^/]+/xmlrpc/processrequest\.aspx")
 
 
-def build(options: SimulatorOptions) -> ASGIApp:
+def build(options: SimulatorOptions) -> Simulator:
     """The simulator as an ASGI app."""
-    simulator = Simulator(options)
-    return Starlette(
-        routes=[
-            Route(LOGIN_PATH, MessageEndpoint(simulator, at_login_host=True), methods=["POST"]),
-            Route(SERVER_PATH, MessageEndpoint(simulator, at_login_host=False), methods=["POST"]),
-            Route("/_sim/ledger", simulator.show_ledger, methods=["GET"]),
-            Route("/_sim/faults", simulator.set_faults, methods=["POST"]),
-            Route("/_sim/advance", simulator.advance, methods=["POST"]),
-            Route("/_sim/reset", simulator.reset, methods=["POST"]),
-        ]
-    )
+    return Simulator(options)
 
 
 def connection(options: SimulatorOptions) -> SandboxConnection:
@@ -79,127 +57,70 @@ def connection(options: SimulatorOptions) -> SandboxConnection:
     )
 
 
-class Simulator:
-    """The service with its faults and counters, and the control routes over them."""
+class Simulator(SimulatorApp):
+    """Two paths that take messages: the partner's login host, and the office's server."""
 
-    def __init__(self, options: SimulatorOptions) -> None:
-        self.options = options
-        self._start()
-
-    def _start(self) -> None:
+    def restart(self, data: Any) -> None:
+        """An empty office; its directory is the sandbox's."""
         self.service = Service(self.options)
-        self.faults = Faults(seed=self.options.seed)
-        self.calls: Counter[str] = Counter()
-        self.late_save_seconds = 0.5
 
     @property
     def office(self) -> Office:
         """What is saved."""
         return self.service.office
 
-    async def show_ledger(self, request: Request) -> Response:
-        """GET /_sim/ledger: what is saved, and counts of calls, faults, and calls beyond the free ones."""
+    def names(self, request: Request) -> tuple[str, str]:
+        """The message's action."""
+        action = str((_message(request) or {}).get("@action", ""))
+        return action, action
+
+    def answer(self, request: Request) -> Response:
+        """A reply in the form of the message, JSON or XML."""
+        at_login_host = request.path == LOGIN_PATH
+        if request.method != "POST" or not (at_login_host or _SERVER_PATH.fullmatch(request.path)):
+            return Response(404, media="text/plain")
+        message = _message(request)
+        if message is None:
+            return _reply(fault("2052", "Parse error"), request)
+        return _reply(self.service.call(message, _token(request), at_login_host=at_login_host), request)
+
+    def failure(self, kind: FaultKind, request: Request) -> Response | None:
+        """A session that has ended is a fault with HTTP 200; the rest is the web server's."""
+        if kind is FaultKind.RATE_LIMIT:
+            return Response(429, b"Too many requests", "text/plain")
+        if kind is FaultKind.UNAUTHORIZED:
+            ended = "1024" if self.names(request)[0] == "login" else "1025"
+            return _reply(fault(ended, "Session has timed out"), request)
+        return html(500, "500 - Internal server error.") if "500" in kind.value else fault_response(kind)
+
+    def commands(self) -> dict[str, Command]:
+        """`advance`: move charges, end sessions, set the clock."""
+        return {"advance": lambda body: advance(self.office, self.service.gate, body)}
+
+    def state(self) -> dict[str, Any]:
+        """What is saved, calls beyond the free ones, and bad logins."""
         gate = self.service.gate
-        counters: dict[str, Any] = {"calls": self.calls, "faults": self.faults.injected, "excess": gate.excess}
-        return _json(ledger(self.office) | counters | {"bad_logins": gate.bad_logins, "locked": gate.locked})
-
-    async def set_faults(self, request: Request) -> Response:
-        """POST /_sim/faults: the rules, and optionally `late_save_seconds` for SAVE_AFTER_TIMEOUT."""
-        body = jsonio.loads(await request.body())
-        self.faults.configure(body)
-        self.late_save_seconds = float(body.get("late_save_seconds", self.late_save_seconds))
-        return _json({"rules": len(self.faults.rules)})
-
-    async def advance(self, request: Request) -> Response:
-        """POST /_sim/advance: move charges, end sessions, set the clock."""
-        try:
-            return _json(advance(self.office, self.service.gate, jsonio.loads(await request.body() or b"{}")))
-        except ControlRefused as problem:
-            return _json({"error": str(problem)}, status=400)
-
-    async def reset(self, request: Request) -> Response:
-        """POST /_sim/reset: forget everything."""
-        self._start()
-        return _json({})
+        return ledger(self.office) | {"excess": gate.excess, "bad_logins": gate.bad_logins, "locked": gate.locked}
 
 
-class MessageEndpoint:
-    """A path that takes messages: the partner's login host, or the office's server."""
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").lower()
 
-    def __init__(self, simulator: Simulator, *, at_login_host: bool) -> None:
-        self._simulator, self._at_login_host = simulator, at_login_host
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One HTTP request. A reset breaks the connection off in the middle of the answer."""
-        try:
-            response = await self._respond(Request(scope, receive), receive)
-        except ConnectionReset:
-            await _break_off(send)
-            return
-        if response is not None:
-            await response(scope, receive, send)
-
-    async def _respond(self, request: Request, receive: Receive) -> Response | None:
-        content_type = request.headers.get("content-type", "").lower()
-        try:
-            message = read_message(await request.body(), content_type)
-        except BadForm:
-            return _reply(fault("2052", "Parse error"), content_type)
-        action = str(message.get("@action", ""))
-        self._simulator.calls[action] += 1
-        token = request.cookies.get("token", "")
-        response = await self._call(action, message, token, content_type, receive)
-        await asyncio.sleep(self._simulator.options.think_seconds)
-        return response
-
-    async def _call(
-        self, action: str, message: Tree, token: str, content_type: str, receive: Receive
-    ) -> Response | None:
-        simulator, service = self._simulator, self._simulator.service
-        kind = simulator.faults.pick(action)
-        if kind is None:
-            return _reply(service.call(message, token, at_login_host=self._at_login_host), content_type)
-        if kind in _SAVED_FIRST:
-            service.call(message, token, at_login_host=self._at_login_host)
-        if kind in _RESETS:
-            raise ConnectionReset
-        if kind not in _TIMEOUTS:
-            return _failure(kind, action, content_type)
-        await _client_gone(receive)
-        if kind is FaultKind.SAVE_AFTER_TIMEOUT:
-            await asyncio.sleep(simulator.late_save_seconds)
-            service.call(message, token, at_login_host=self._at_login_host)
+def _message(request: Request) -> Tree | None:
+    try:
+        return read_message(request.body, _content_type(request))
+    except BadForm:
         return None
 
 
-def _failure(kind: FaultKind, action: str, content_type: str) -> Response:
-    if kind is FaultKind.RATE_LIMIT:
-        return Response(b"Too many requests", status_code=429)
-    if kind is FaultKind.UNAUTHORIZED:
-        return _reply(fault("1024" if action == "login" else "1025", "Session has timed out"), content_type)
-    if kind is FaultKind.GARBAGE:
-        return Response(_GARBAGE, media_type="text/html")
-    return Response(_SERVER_ERROR, status_code=500, media_type="text/html")
+def _token(request: Request) -> str:
+    cookie = SimpleCookie(request.headers.get("cookie", "")).get("token")
+    return cookie.value if cookie else ""
 
 
-def _reply(answer: Answer, content_type: str) -> Response:
+def _reply(answer: Answer, request: Request) -> Response:
     if answer.text:
-        return Response(answer.text, status_code=answer.status)
-    content, media_type = write_reply(answer.reply, content_type)
-    return Response(content, status_code=answer.status, headers={"content-type": media_type})
-
-
-async def _client_gone(receive: Receive) -> None:
-    """Return when the client has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        continue
-
-
-async def _break_off(send: Send) -> None:
-    """Promise a body and never send it: the server then closes the connection, an error at the client's transport."""
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"1024")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-
-
-def _json(value: object, *, status: int = 200) -> Response:
-    return Response(jsonio.dumps(value), status_code=status, media_type="application/json")
+        return Response(answer.status, answer.text, "text/plain")
+    content, media_type = write_reply(answer.reply, _content_type(request))
+    return Response(answer.status, content, media_type)

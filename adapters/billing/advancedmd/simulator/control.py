@@ -9,13 +9,10 @@ from typing import Any
 
 from adapters.billing.advancedmd.simulator.gate import Gate
 from adapters.billing.advancedmd.simulator.state import Charge, Office, Patient, Visit
+from gateway.kit.simulator_app import ControlRefused
 
 Json = dict[str, Any]
 _STEPS = ("posted", "billed", "paid", "voided")
-
-
-class ControlRefused(ValueError):
-    """A control request that the simulator cannot do; the text says why."""
 
 
 def ledger(office: Office) -> Json:

@@ -9,15 +9,12 @@ from typing import Any
 from adapters.billing.fhir_claim.simulator.refused import Resource
 from adapters.billing.fhir_claim.simulator.store import Store, now, submission_of
 from gateway.canonical.codes import IDENTIFIER_TYPE, THO, concept
+from gateway.kit.simulator_app import ControlRefused
 
 REJECT_REASONS = "https://codesystem.x12.org/005010/901"
 ADJUDICATION = f"{THO}/adjudication"
 PAID_SHARE = Decimal("0.8")
 STEPS = ("queued", "partial", "complete", "paid", "denied", "error")
-
-
-class UnknownStep(ValueError):
-    """The control route was asked for a step that claims do not have."""
 
 
 def answer_to(claim: Resource, reference: str, outcome: str, errors: Sequence[dict[str, Any]] = ()) -> Resource:
@@ -47,7 +44,7 @@ def advance(store: Store, body: dict[str, Any]) -> int:
     """
     step, wanted = body.get("to", "complete"), body.get("submission_id")
     if step not in STEPS:
-        raise UnknownStep(f"`to` must be one of {', '.join(STEPS)}")
+        raise ControlRefused(f"`to` must be one of {', '.join(STEPS)}")
     claims = [claim for claim in store.all("Claim") if wanted in (None, submission_of(claim))]
     for claim in claims:
         reference = f"Claim/{claim['id']}"

@@ -15,43 +15,24 @@ GET /_sim/ledger, POST /_sim/faults, POST /_sim/advance, POST /_sim/forget_token
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from typing import Any
+from urllib.parse import parse_qs
 
 from adapters.billing.http_api.examples import acme
 from adapters.billing.http_api.simulator.account import Account
 from adapters.billing.http_api.simulator.gate import DEFAULT_CREDENTIALS, Gate, Reply
-from gateway.canonical import jsonio
-from gateway.kit.simulator import ConnectionReset, FaultKind, Faults, SandboxConnection, SimulatorOptions
+from gateway.kit.simulator import FaultKind, SandboxConnection, SimulatorOptions
+from gateway.kit.simulator_app import Command, ControlRefused, SimulatorApp
+from gateway.kit.simulator_http import Request, Response, fault_response, html, plain_json
 
 CREATE_OPERATION = "CreateClaim"
-_RESETS = (FaultKind.RESET, FaultKind.RESET_AFTER_SAVE)
-_TIMEOUTS = (FaultKind.TIMEOUT, FaultKind.TIMEOUT_AFTER_SAVE, FaultKind.SAVE_AFTER_TIMEOUT)
-_SAVED_FIRST = (FaultKind.HTTP_500_AFTER_SAVE, FaultKind.RESET_AFTER_SAVE, FaultKind.TIMEOUT_AFTER_SAVE)
+_CLAIMS = "/v1/claims"
+_OPERATIONS = {("POST", "/oauth/token"): "Token", ("POST", _CLAIMS): CREATE_OPERATION, ("GET", _CLAIMS): "FindClaims"}
 
 
-def build(options: SimulatorOptions) -> ASGIApp:
+def build(options: SimulatorOptions) -> Simulator:
     """The simulator as an ASGI app."""
-    simulator = Simulator(options)
-    return Starlette(
-        routes=[
-            Route("/oauth/token", Endpoint(simulator, "Token"), methods=["POST"]),
-            Route("/v1/claims", Endpoint(simulator, CREATE_OPERATION), methods=["POST"]),
-            Route("/v1/claims", Endpoint(simulator, "FindClaims"), methods=["GET"]),
-            Route("/v1/claims/{claim_id}", Endpoint(simulator, "GetClaim"), methods=["GET"]),
-            Route("/_sim/ledger", simulator.show_ledger, methods=["GET"]),
-            Route("/_sim/faults", simulator.set_faults, methods=["POST"]),
-            Route("/_sim/advance", simulator.advance, methods=["POST"]),
-            Route("/_sim/forget_tokens", simulator.forget_tokens, methods=["POST"]),
-            Route("/_sim/reset", simulator.reset, methods=["POST"]),
-        ]
-    )
+    return Simulator(options)
 
 
 def connection(options: SimulatorOptions) -> SandboxConnection:
@@ -72,116 +53,66 @@ def connection(options: SimulatorOptions) -> SandboxConnection:
     )
 
 
-class Simulator:
-    """Acme's account with its gate, faults and counters, and the control routes over them."""
+class Simulator(SimulatorApp):
+    """Acme's account behind its gate."""
 
-    def __init__(self, options: SimulatorOptions) -> None:
-        self.options = options
-        self._start()
-
-    def _start(self) -> None:
+    def restart(self, data: Any) -> None:
+        """An account without claims."""
         self.gate = Gate(self.options)
         self.account = Account(self.options)
-        self.faults = Faults(seed=self.options.seed)
-        self.calls: Counter[str] = Counter()
-        self.late_save_seconds = 0.5
 
-    def answer(self, operation: str, request: Request, body: bytes) -> Reply:
-        """What Acme answers to a call, after its gate."""
-        headers = dict(request.headers)
+    def names(self, request: Request) -> tuple[str, str]:
+        """The operation of Acme's manual."""
+        one = request.method == "GET" and request.path.startswith(f"{_CLAIMS}/")
+        operation = "GetClaim" if one else _OPERATIONS.get((request.method, request.path), "")
+        return operation, operation
+
+    def answer(self, request: Request) -> Response:
+        """JSON, after the gate."""
+        operation, _ = self.names(request)
+        if not operation:
+            return Response(404, media="text/plain")
+        return _json(self._reply(operation, request))
+
+    def failure(self, kind: FaultKind, request: Request) -> Response | None:
+        """In Acme's words, but for what its web server says."""
+        if kind is FaultKind.RATE_LIMIT:
+            return _json((429, {"errors": [{"code": "RATE_LIMIT"}]}, {"retry-after": "1"}))
+        if kind is FaultKind.UNAUTHORIZED:
+            return _json((401, {"errors": [{"code": "TOKEN_UNKNOWN"}]}, {}))
+        return html(500, "500") if "500" in kind.value else fault_response(kind)
+
+    def commands(self) -> dict[str, Command]:
+        """`advance` {"id"?, "to"?, "code"?}: claims to a later state. `forget_tokens`: every token is unknown."""
+        return {"advance": self._advance, "forget_tokens": self._forget_tokens}
+
+    def state(self) -> dict[str, Any]:
+        """What is saved, and the throttled calls."""
+        return self.account.ledger() | {"throttled": self.gate.throttled}
+
+    def _reply(self, operation: str, request: Request) -> Reply:
         if operation == "Token":
-            return self.gate.token(headers, body)
-        refusal = self.gate.refusal(headers)
+            return self.gate.token(request.headers, request.body)
+        refusal = self.gate.refusal(request.headers)
         if refusal is not None:
             return refusal
         if operation == CREATE_OPERATION:
-            return self.account.create(headers, body)
+            return self.account.create(request.headers, request.body)
         if operation == "FindClaims":
-            return self.account.search(request.query_params.get("reference", ""))
-        return self.account.get(request.path_params["claim_id"])
+            return self.account.search(parse_qs(request.query).get("reference", [""])[0])
+        return self.account.get(request.path.removeprefix(f"{_CLAIMS}/"))
 
-    async def show_ledger(self, request: Request) -> Response:
-        """GET /_sim/ledger: what is saved, and counts of calls, faults and throttled calls."""
-        counters = {"calls": self.calls, "faults": self.faults.injected, "throttled": self.gate.throttled}
-        return _json(200, self.account.ledger() | counters)
+    def _advance(self, body: dict[str, Any]) -> dict[str, Any]:
+        moved = self.account.advance(body)
+        if moved is None:
+            raise ControlRefused("there is no such claim or state")
+        return {"moved": moved}
 
-    async def set_faults(self, request: Request) -> Response:
-        """POST /_sim/faults: the rules, and optionally `late_save_seconds` for SAVE_AFTER_TIMEOUT."""
-        body = jsonio.loads(await request.body())
-        self.faults.configure(body)
-        self.late_save_seconds = float(body.get("late_save_seconds", self.late_save_seconds))
-        return _json(200, {"rules": len(self.faults.rules)})
-
-    async def advance(self, request: Request) -> Response:
-        """POST /_sim/advance {"id"?, "to"?, "code"?}: move claims to a later state; `to: rejected` with an error."""
-        moved = self.account.advance(jsonio.loads(await request.body() or b"{}"))
-        return _json(200 if moved is not None else 400, {"moved": moved})
-
-    async def forget_tokens(self, request: Request) -> Response:
-        """POST /_sim/forget_tokens: every token is unknown from now on."""
+    def _forget_tokens(self, _: dict[str, Any]) -> dict[str, Any]:
         self.gate.forget_tokens()
-        return _json(200, {})
-
-    async def reset(self, request: Request) -> Response:
-        """POST /_sim/reset: forget everything."""
-        self._start()
-        return _json(200, {})
+        return {}
 
 
-class Endpoint:
-    """One operation's route, with its faults. A reset breaks the connection off in the middle of the answer."""
-
-    def __init__(self, simulator: Simulator, operation: str) -> None:
-        self._simulator, self._operation = simulator, operation
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One HTTP request."""
-        try:
-            response = await self._respond(Request(scope, receive), receive)
-        except ConnectionReset:
-            headers = [(b"content-type", b"application/json"), (b"content-length", b"1024")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            return
-        if response is not None:
-            await response(scope, receive, send)
-
-    async def _respond(self, request: Request, receive: Receive) -> Response | None:
-        simulator = self._simulator
-        body = await request.body()
-        simulator.calls[self._operation] += 1
-        kind = simulator.faults.pick(self._operation)
-        response = await self._fail(kind, request, body, receive) if kind else self._answer(request, body)
-        await asyncio.sleep(simulator.options.think_seconds)
-        return response
-
-    def _answer(self, request: Request, body: bytes) -> Response:
-        status, content, headers = self._simulator.answer(self._operation, request, body)
-        return _json(status, content, headers)
-
-    async def _fail(self, kind: FaultKind, request: Request, body: bytes, receive: Receive) -> Response | None:
-        if kind in _SAVED_FIRST:
-            self._answer(request, body)
-        if kind in _RESETS:
-            raise ConnectionReset
-        if kind not in _TIMEOUTS:
-            return _failure(kind)
-        while (await receive())["type"] != "http.disconnect":
-            continue
-        if kind is FaultKind.SAVE_AFTER_TIMEOUT:
-            await asyncio.sleep(self._simulator.late_save_seconds)
-            self._answer(request, body)
-        return None
-
-
-def _failure(kind: FaultKind) -> Response:
-    if kind is FaultKind.RATE_LIMIT:
-        return _json(429, {"errors": [{"code": "RATE_LIMIT"}]}, {"retry-after": "1"})
-    if kind is FaultKind.UNAUTHORIZED:
-        return _json(401, {"errors": [{"code": "TOKEN_UNKNOWN"}]})
-    if kind is FaultKind.GARBAGE:
-        return Response(b"<html><body>We are back soon.</body></html>", media_type="text/html")
-    return Response(b"<html><body>500</body></html>", status_code=500, media_type="text/html")
-
-
-def _json(status: int, content: object, headers: dict[str, str] | None = None) -> Response:
-    return Response(jsonio.dumps(content), status_code=status, media_type="application/json", headers=headers)
+def _json(reply: Reply) -> Response:
+    status, content, headers = reply
+    return plain_json(content, status, tuple(headers.items()))

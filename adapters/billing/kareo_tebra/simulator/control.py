@@ -10,12 +10,9 @@ from adapters.billing.kareo_tebra.simulator.encounters import set_status
 from adapters.billing.kareo_tebra.simulator.replies import BusinessError
 from adapters.billing.kareo_tebra.simulator.state import Account, Case, Encounter, Line, Patient, Policy
 from adapters.billing.kareo_tebra.simulator.types import ENUMERATIONS
+from gateway.kit.simulator_app import ControlRefused
 
 Json = dict[str, Any]
-
-
-class ControlRefused(ValueError):
-    """A control request that the simulator cannot do; the text says why."""
 
 
 def ledger(account: Account) -> Json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -18,8 +17,9 @@ from adapters.ehr.smart_fhir import ADAPTER
 from adapters.ehr.smart_fhir.simulator import build, connection, new_credentials
 from gateway.canonical import codes, jsonio
 from gateway.canonical.clinic import BillingProvider, ClinicFacts
+from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.canonical.models import EncounterRecord, EncounterRef, NotificationRequest, Resource
-from gateway.kit.contract_support import Simulator, simulator_running
+from gateway.kit.contract_support import LocalLock, LocalValues, NoPacer, Simulator, simulator_running
 from gateway.kit.simulator import SimulatorOptions
 from gateway.ports.context import AdapterContext
 
@@ -199,17 +199,6 @@ def _claim() -> Resource:
     }
 
 
-class Nobody:
-    """A pacer and a lock that nobody else holds."""
-
-    async def wait(self, operation: str, gap_seconds: float) -> None:
-        return None
-
-    @asynccontextmanager
-    async def __call__(self, key: str) -> Any:
-        yield
-
-
 @pytest.fixture
 def clinic() -> ClinicFacts:
     return ClinicFacts(
@@ -217,13 +206,13 @@ def clinic() -> ClinicFacts:
         name="Sample Clinic",
         timezone=ZoneInfo("America/Chicago"),
         billing_provider=BillingProvider("Sample Clinic", "1245319599", "12-3456789"),
-        fee_schedule={"G0108": Decimal("61.25")},
+        fee_schedule=FeeSchedule.flat({"G0108": Decimal("61.25")}),
     )
 
 
 @pytest.fixture
 def context(clinic: ClinicFacts) -> AdapterContext:
-    return AdapterContext(clinic, "ehr1", Nobody(), Nobody(), Nobody())
+    return AdapterContext(clinic, "ehr1", NoPacer(), LocalLock(), LocalValues())
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gateway.canonical import codes, jsonio
 from gateway.canonical.claim_builder import build_claim
+from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import MappingError
 from gateway.canonical.models import EncounterBundle, EncounterRecord, EncounterRef, Resource
 
@@ -306,9 +307,13 @@ class TestCharges:
 
         assert refusal(offline, changed(record, charged))[0] == "ChargeItem[0].status"
 
-    def test_procedures_are_priced_by_the_fee_schedule(self, offline: Any, record: EncounterRecord) -> None:
-        line = offline.normalize(changed(record, without_claim)).charges[0]
-        assert (line.code, line.unit_price, line.expression) == ("G0108", Decimal("61.25"), "Procedure[0]")
+    def test_procedures_are_priced_by_the_fee_schedule(
+        self, offline: Any, record: EncounterRecord, clinic: ClinicFacts
+    ) -> None:
+        bundle = offline.normalize(changed(record, without_claim))
+        (item,) = build_claim(bundle, clinic, created="2026-03-04T12:00:00Z").claim["item"]
+        assert (bundle.charges[0].code, bundle.charges[0].expression) == ("G0108", "Procedure[0]")
+        assert item["unitPrice"]["value"] == Decimal("61.25")
 
     def test_nothing_to_bill(self, offline: Any, record: EncounterRecord) -> None:
         def nothing(by: dict[str, Resource]) -> None:

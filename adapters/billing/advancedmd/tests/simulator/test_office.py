@@ -174,8 +174,8 @@ def test_the_hands_of_biller_and_payer(office: Client) -> None:
         ("0", "301", "1", "96.00", "0"),
         ("0", "301", "1", "96.00", "1"),
     ]
-    assert "error" in office.advance(to="nowhere")
-    assert "error" in office.advance(visit="1")
+    assert office.advance(to="nowhere")["resourceType"] == "OperationOutcome"
+    assert office.advance(visit="1")["resourceType"] == "OperationOutcome"
 
 
 def test_the_next_step_without_a_word(office: Client) -> None:
