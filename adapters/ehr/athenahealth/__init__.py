@@ -3,6 +3,7 @@
 from adapters.ehr.athenahealth import mapping
 from adapters.ehr.athenahealth.adapter import Athenahealth
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
+from gateway.canonical.clinic import ClinicFact
 from gateway.ports.ehr import EhrAdapterInfo, EhrCapability
 
 ADAPTER = EhrAdapterInfo(
@@ -15,4 +16,6 @@ ADAPTER = EhrAdapterInfo(
     simulator="adapters.ehr.athenahealth.simulator",
     rows=mapping.TABLES,
     bills_itself=True,
+    lacks=frozenset({ClinicFact.PRICES, ClinicFact.PAYER_ID, ClinicFact.FACILITY_NPI}),
+    may_lack=frozenset({ClinicFact.PLACE_OF_SERVICE, ClinicFact.PROVIDER_NPI, ClinicFact.PROVIDER_TAXONOMY}),
 )

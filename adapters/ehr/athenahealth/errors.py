@@ -17,7 +17,7 @@ from gateway.canonical.errors import (
 )
 from gateway.kit.http import retry_after_seconds
 from gateway.kit.json_api import by_status
-from gateway.kit.tokens import json_object
+from gateway.kit.tokens import json_object, token_refusal
 
 VENDOR = "athenahealth"
 NOT_ROUTED = b"Service not registered with API gateway"
@@ -37,6 +37,15 @@ def refusal(operation: str, response: httpx.Response) -> AdapterError:
     if status in (400, 409):
         return _bad_request(operation, response)
     return by_status(VENDOR, operation, response)
+
+
+def token_refused(vendor: str, response: httpx.Response) -> AdapterError:
+    """What the token endpoint's refusal means; a call over its limit is blocked for the rest of the clock's minute."""
+    problem = token_refusal(vendor, response)
+    if isinstance(problem, RateLimited):
+        pause = max(problem.retry_after or 0.0, 60.0 - datetime.now(UTC).second)
+        return RateLimited(vendor, "token", problem.text, retry_after=pause)
+    return problem
 
 
 def failed(answer: Any) -> bool:

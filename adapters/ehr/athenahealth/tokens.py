@@ -8,53 +8,42 @@ from datetime import datetime
 
 import httpx
 
-from adapters.ehr.athenahealth.errors import VENDOR
+from adapters.ehr.athenahealth.errors import VENDOR, token_refused
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
-from gateway.canonical.errors import RateLimited
 from gateway.kit.http import transport_errors
 from gateway.kit.oauth import ClientSecretTokens, OAuthClient
 from gateway.kit.smart import ASSERTION_TYPE
 from gateway.kit.smart_key import SigningKey
-from gateway.kit.tokens import token_refusal
 from gateway.ports.context import AdapterContext
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
-class AthenaClient(OAuthClient):
-    """A 2-legged app. With a `key` it signs; `secret` then only seals the token that all workers share."""
+class SigningClient(OAuthClient):
+    """A client that signs; its `secret`, the private key, then only seals the token that all workers share."""
 
+    key: SigningKey
     now: Callable[[], datetime]
-    key: SigningKey | None = None
 
     async def ask(self, http: httpx.AsyncClient, form: Mapping[str, str]) -> httpx.Response:
-        """Send a token request; one over the limit is blocked for the rest of the clock's minute."""
-        try:
-            if self.key is None:
-                return await OAuthClient.ask(self, http, form)
-            return await self._signed(http, form, self.key)
-        except RateLimited as problem:
-            pause = max(problem.retry_after or 0.0, 60.0 - self.now().second)
-            raise RateLimited(VENDOR, "token", problem.text, retry_after=pause) from None
-
-    async def _signed(self, http: httpx.AsyncClient, form: Mapping[str, str], key: SigningKey) -> httpx.Response:
-        assertion = key.assertion(self.client_id, self.token_url, self.now())
+        """Send a token request with a fresh assertion; raises what the refusal means."""
+        assertion = self.key.assertion(self.client_id, self.token_url, self.now())
         signed = {**form, "client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
         with transport_errors(VENDOR, "token"):
             response = await http.post(self.token_url, data=signed, headers={"Accept": "application/json"})
         if response.status_code not in (200, 201):
-            raise token_refusal(VENDOR, response)
+            raise self.refusal(VENDOR, response)
         return response
 
 
 def open_tokens(settings: AthenahealthSettings, context: AdapterContext, http: httpx.AsyncClient) -> ClientSecretTokens:
     """The tokens of a connection; raises `ConfigurationError` for a key that cannot sign."""
-    private = settings.private_key.get_secret_value()
-    client = AthenaClient(
-        vendor=VENDOR,
-        token_url=f"{settings.host}/oauth2/v1/token",
-        client_id=settings.client_id,
-        secret=private or settings.client_secret.get_secret_value(),
-        now=context.now,
-        key=SigningKey.load(private, settings.algorithm, settings.key_id) if private else None,
+    url, private = f"{settings.host}/oauth2/v1/token", settings.private_key.get_secret_value()
+    client = OAuthClient(
+        VENDOR, url, settings.client_id, settings.client_secret.get_secret_value(), refusal=token_refused
     )
+    if private:
+        key = SigningKey.load(private, settings.algorithm, settings.key_id)
+        client = SigningClient(
+            VENDOR, url, settings.client_id, private, refusal=token_refused, key=key, now=context.now
+        )
     return ClientSecretTokens(client, context, http, scopes=settings.asked_scopes)

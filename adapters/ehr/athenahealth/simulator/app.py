@@ -19,9 +19,8 @@ from adapters.ehr.athenahealth.simulator.words import Clock, not_routed, refuse,
 from adapters.ehr.athenahealth.simulator.writes import Writes
 from gateway.canonical import jsonio
 from gateway.kit.simulator import FaultKind, SimulatorOptions
-from gateway.kit.simulator_app import Command, SimulatorApp
+from gateway.kit.simulator_app import Command, ControlRefused, SimulatorApp
 from gateway.kit.simulator_http import Refused, Request, Response, outcome, plain_json
-from gateway.kit.simulator_http import refuse as refuse_control
 from gateway.kit.simulator_signing import Signing
 
 DEFAULTS: Mapping[str, str] = {
@@ -177,16 +176,16 @@ class AthenaSimulator(SimulatorApp):
             return self._fhir.search(request, resource_type)
         raise not_routed()
 
-    def failure(self, kind: FaultKind) -> Response | None:
-        """In the words of v1."""
+    def failure(self, kind: FaultKind, request: Request) -> Response | None:
+        """In the words of v1; FHIR's own on its side."""
         refusals = {
             FaultKind.RATE_LIMIT: (429, "Rate limit exceeded.", (("Retry-After", "1"),)),
             FaultKind.UNAUTHORIZED: (401, "The access token is invalid or has expired.", ()),
             FaultKind.HTTP_500: (500, "Internal error.", ()),
             FaultKind.HTTP_500_AFTER_SAVE: (500, "Internal error.", ()),
         }
-        if kind not in refusals:
-            return super().failure(kind)
+        if kind not in refusals or request.path.startswith(_FHIR):
+            return super().failure(kind, request)
         status, text, headers = refusals[kind]
         return plain_json({"error": text}, status, headers)
 
@@ -258,7 +257,7 @@ class AthenaSimulator(SimulatorApp):
         encounter_id = str(body["encounter_id"])
         repeated = self.events.repeat(encounter_id)
         if not repeated:
-            raise refuse_control(409, "conflict", "no subscription was told of this encounter yet")
+            raise ControlRefused("no subscription was told of this encounter yet")
         return {"encounter_id": encounter_id, "subscriptions": repeated}
 
     def _enter_charges(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.ehr.athenahealth.simulator.words import Clock, Row, eastern, mdy, refuse
+from adapters.ehr.athenahealth.simulator.words import Clock, Row, eastern, mdy
+from gateway.kit.simulator_app import ControlRefused
 
 Told = Callable[[str, str], None]
 """Called with an appointment or encounter event and the encounter's id."""
@@ -118,5 +119,5 @@ class Clinicians:
     def _known(self, encounter_id: Any) -> Row:
         encounter = self._practice.encounters.get(str(encounter_id))
         if encounter is None:
-            raise refuse(404, "The encounter was not found.")
+            raise ControlRefused("there is no such encounter")
         return encounter

@@ -14,6 +14,7 @@ import pytest
 
 from adapters.ehr.athenahealth import ADAPTER
 from adapters.ehr.athenahealth.simulator import AthenaSimulator, build, connection, new_credentials
+from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.canonical.models import EncounterRecord, EncounterRef
 from gateway.kit.contract_support import Simulator, contract_context, simulator_running
 from gateway.kit.simulator import SimulatorOptions
@@ -235,7 +236,7 @@ def put() -> Callable[[AthenaSimulator, dict[str, Any]], None]:
 @pytest.fixture
 def context() -> AdapterContext:
     facts = contract_context("ehr1")
-    clinic = replace(facts.clinic, fee_schedule={"99214": Decimal("185.00")})
+    clinic = replace(facts.clinic, fee_schedule=FeeSchedule.flat({"99214": Decimal("185.00")}))
     return replace(facts, clinic=clinic, now=lambda: datetime.now(UTC))
 
 

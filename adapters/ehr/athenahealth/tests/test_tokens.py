@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from adapters.ehr.athenahealth.tokens import AthenaClient
+from adapters.ehr.athenahealth.tokens import SigningClient
 from gateway.canonical.errors import CredentialsRejected, PermissionMissing, RateLimited
 from gateway.kit.contract_support import Simulator
+from gateway.kit.smart_key import SigningKey
+from gateway.ports.context import utc_now
 
 
 async def test_workers_share_one_token(connect: Any, simulator: Simulator) -> None:
@@ -74,6 +76,8 @@ class TestLimit:
         assert 0 < (raised.value.retry_after or 0) <= 60
 
 
-def test_a_client_shows_no_secret() -> None:
-    client = AthenaClient("athenahealth", "https://x.test/token", "c", "top-secret", now=lambda: None)  # type: ignore[arg-type,return-value]
-    assert "top-secret" not in repr(client)
+def test_a_client_shows_no_secret(credentials: dict[str, str]) -> None:
+    private = credentials["private_jwk"]
+    key = SigningKey.load(private, "ES384")
+    client = SigningClient("athenahealth", "https://x.test/token", "c", private, key=key, now=utc_now)
+    assert private not in repr(client)
