@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.canonical.audit_event import AuditEvent, Step
-from gateway.canonical.errors import AdapterError, PermissionMissing, RateLimited, VendorUnavailable
-from gateway.canonical.models import EncounterBundle, EncounterRecord, EncounterRef
+from gateway.canonical.errors import AdapterError, PermissionMissing, RateLimited, UnexpectedResponse, VendorUnavailable
+from gateway.canonical.models import EncounterRecord, EncounterRef
 from gateway.pipeline.backfill import BATCH, Backfill, Progress, backfill
 from gateway.pipeline.context import Pipeline
 from gateway.pipeline.worker import Worker
@@ -190,7 +190,7 @@ class TestLivePasses:
         assert [job.priority for job in await session.claim(4, 4)] == [0] * 4
 
     async def test_with_every_low_slot_busy_a_notice_is_worked_on_at_once(
-        self, world: Any, store: PostgresStore, session: WorkerSession, encounter_bundle: EncounterBundle
+        self, world: Any, store: PostgresStore, session: WorkerSession
     ) -> None:
         release, fetching, most = asyncio.Event(), set[str](), [0]
 
@@ -200,7 +200,7 @@ class TestLivePasses:
                 most[0] = max(most[0], len(fetching))
                 await release.wait()
                 fetching.discard(ref.encounter_id)
-            return EncounterRecord(ref, "https://ehr.example.test", encounter_bundle.encounter, ())
+            raise UnexpectedResponse("fake", "fetch_encounter", "held: its job is done")
 
         world.ehr_.fetch_encounter = fetch
         await self.queued(store, "low", 500, LOW_PRIORITY)
