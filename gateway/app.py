@@ -17,14 +17,13 @@ from typing import Any
 from gateway.canonical.errors import ConfigurationError, StoreError
 from gateway.connections import OpenConnections, open_connections
 from gateway.pipeline.context import Pipeline, RetryPolicy
-from gateway.pipeline.receive import poll_job
+from gateway.pipeline.receive import poll_job, subscribe_job
 from gateway.pipeline.reconcile import reconcile_job
 from gateway.pipeline.superbill import superbills_job
 from gateway.pipeline.worker import Worker
 from gateway.pipeline.write_back import write_back_job
 from gateway.ports.billing import BillingCapability
 from gateway.ports.ehr import EhrCapability
-from gateway.ports.records import JobKind, NewJob
 from gateway.settings import LoadedSettings
 from gateway.store.embedded import EmbeddedPostgres
 from gateway.store.migrate import migrate
@@ -122,11 +121,13 @@ def build_api(gateway: Gateway) -> Any:
     from fastapi import FastAPI  # noqa: PLC0415  (a worker alone needs no web framework)
 
     from gateway.api.health import health_router  # noqa: PLC0415
+    from gateway.api.keys import key_router  # noqa: PLC0415
     from gateway.api.superbills import superbill_router  # noqa: PLC0415
     from gateway.api.webhooks import webhook_router  # noqa: PLC0415
 
     app = FastAPI(title="FHIR billing gateway", docs_url=None, redoc_url=None)
     app.include_router(webhook_router(gateway.pipeline, gateway.loaded.gateway.server.max_body_bytes))
+    app.include_router(key_router(gateway.pipeline))
     app.include_router(superbill_router(gateway.pipeline))
     app.include_router(health_router(gateway.store.check))
     return app
@@ -179,7 +180,7 @@ async def _serve(gateway: Gateway, listening: socket.socket, stop: asyncio.Event
 
 
 async def _keep_schedule(gateway: Gateway, stop: asyncio.Event) -> None:
-    """Make sure that every feed has its poll job, and ask EHRs for notifications once at the start."""
+    """Make sure that every feed has its poll job, and ask EHRs for notifications anew at each start."""
     first = True
     while not stop.is_set():
         try:
@@ -212,5 +213,4 @@ async def _schedule_feeds(gateway: Gateway, *, subscribe: bool) -> None:
         if gateway.connections.writes_back(clinic_id, name):
             await gateway.store.ensure_job(clinic_id, write_back_job(name))
         if subscribe and EhrCapability.SUBSCRIBE in capabilities and gateway.connections.public_url:
-            job = NewJob(JobKind.SUBSCRIBE, f"subscribe:{name}", {"connection": name}, priority=1)
-            await gateway.store.ensure_job(clinic_id, job)
+            await gateway.store.subscribe_anew(clinic_id, subscribe_job(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -96,6 +97,10 @@ class ClinicSettings(Strict):
     providers: dict[str, ProviderSettings] = Field(
         default_factory=dict, description="What the EHR does not tell of a provider, by NPI, or by id there."
     )
+    go_live: date | None = Field(
+        default=None,
+        description="First date of service that is billed here; earlier ones are held, as they were billed elsewhere.",
+    )
     ehr: dict[str, ConnectionSettings] = Field(min_length=1, description="EHR connections by name.")
     billing: dict[str, BillingConnectionSettings] = Field(min_length=1, description="Billing connections by name.")
     superbills: SuperbillSettings | None = Field(
@@ -122,6 +127,7 @@ class ClinicSettings(Strict):
             place_of_service=self.place_of_service,
             fee_schedule=self.fee_schedule,
             payer_ids=dict(self.payer_ids),
+            go_live=self.go_live,
             locations={key: location.known() for key, location in self.locations.items()},
             providers={key: provider.known() for key, provider in self.providers.items()},
             charge_map=self.charge_map.map(),

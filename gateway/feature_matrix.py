@@ -16,7 +16,10 @@ _EHR: Mapping[str, EhrCapability] = {
     "notifications": EhrCapability.NOTIFY,
     "polling": EhrCapability.POLL,
     "subscribes by itself": EhrCapability.SUBSCRIBE,
+    "proves its hook": EhrCapability.CHALLENGE,
+    "backfill": EhrCapability.BACKFILL,
     "write back": EhrCapability.WRITE_BACK,
+    "asks for consent": EhrCapability.CONSENT,
 }
 _BILLING: Mapping[str, BillingCapability] = {
     "look before resend": BillingCapability.FIND_SUBMISSION,

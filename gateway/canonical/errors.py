@@ -10,7 +10,7 @@ GatewayError
 |  |- VendorUnavailable                                   surely not accepted: back off with jitter
 |  |- OutcomeUnknown                                      maybe accepted: only after find_submission
 |  |- DuplicateClaim, ClaimRejected, UnexpectedResponse, UnsupportedOperation
-|- NotificationError (NotificationRejected 401, NotificationMalformed 400)
+|- NotificationError (NotificationRejected 401, NotificationMalformed 400, NotificationUnknown 404)
 |- UnknownConnection 404
 |- StoreError (FencingLost, BatchSettled)
 ConfigurationError   not a GatewayError: stops the start
@@ -21,7 +21,6 @@ No message of any class may contain PHI: messages name elements, codes and remed
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar
 
@@ -114,17 +113,23 @@ class MappingError(_ElementError):
 
 
 class NotSignedOff(MappingError):
-    """The encounter may still be signed off, and the EHR may not tell when: the gateway looks again by itself."""
+    """The encounter may still be signed off, and the EHR may not tell when: the gateway looks again by itself.
+
+    `look_after` is the least time until then in seconds, where each look costs a call of a small budget.
+    """
 
     retry = Retry.WATCH
-    look_again: ClassVar[timedelta] = timedelta(0)
-    """The least time until the gateway looks again by itself."""
+
+    def __init__(self, expression: str, message: str, fix: str = "", *, look_after: float = 0.0) -> None:
+        super().__init__(expression, message, fix)
+        self.look_after = look_after
 
 
 class SuperbillAwaited(NotSignedOff):
     """The charges come in a file, and they have not come yet; the file's intake wakes the encounter."""
 
-    look_again = timedelta(hours=6)
+    def __init__(self, expression: str, message: str, fix: str = "") -> None:
+        super().__init__(expression, message, fix, look_after=6 * 3600.0)
 
 
 class UnsupportedElement(_ElementError):
@@ -241,6 +246,10 @@ class NotificationRejected(NotificationError):
 
 class NotificationMalformed(NotificationError):
     """The body cannot be understood: HTTP 400."""
+
+
+class NotificationUnknown(NotificationError):
+    """It speaks for a subscription that is not the gateway's: HTTP 404, so that the EHR ends it."""
 
 
 class UnknownConnection(GatewayError):

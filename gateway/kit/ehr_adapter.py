@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gateway.canonical.errors import NotificationRejected, UnsupportedOperation
 from gateway.canonical.models import ClaimFate, EncounterRecord, EncounterRef, Notification, NotificationRequest
 from gateway.canonical.subscription import Subscribed
 from gateway.canonical.superbill import Visit
+from gateway.ports.context import Probe
+from gateway.ports.ehr import Consent
 
 
 class EhrBase:
@@ -19,6 +21,7 @@ class EhrBase:
     """The vendor's name in error texts."""
 
     settle_seconds: float = 0.0
+    public_keys: Sequence[Mapping[str, Any]] = ()
 
     def verify_notification(self, request: NotificationRequest) -> None:
         """Not without NOTIFY: everything is refused."""
@@ -69,6 +72,14 @@ class EhrBase:
     async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
         """Not without WRITE_BACK."""
         raise self._unsupported("write_back", "the EHR cannot be told what became of a claim")
+
+    def consent(self, redirect_uri: str) -> Consent:
+        """Not without CONSENT."""
+        raise self._unsupported("consent", "this connection needs nobody's consent")
+
+    async def accept_consent(self, code: str, redirect_uri: str) -> list[Probe]:
+        """Not without CONSENT."""
+        raise self._unsupported("accept_consent", "this connection needs nobody's consent")
 
     def _unsupported(self, operation: str, text: str) -> UnsupportedOperation:
         return UnsupportedOperation(self.vendor, operation, text)

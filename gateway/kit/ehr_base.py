@@ -36,11 +36,11 @@ from gateway.kit.ehr_rows import US_CORE, ResourceMap
 from gateway.kit.ehr_rung import Site
 from gateway.kit.ehr_settings import SmartSettings, SubscriptionStyle, WebhookSignature
 from gateway.kit.ehr_source import Dialect
-from gateway.kit.ehr_subscribe import subscribe
+from gateway.kit.ehr_subscribe import FhirSubscriptions
 from gateway.kit.ehr_visit import visit_of
 from gateway.kit.http import open_client
 from gateway.kit.smart import NoTokens
-from gateway.kit.smart_tokens import smart_tokens
+from gateway.kit.smart_tokens import published_keys, smart_tokens
 from gateway.kit.tokens import TokenRefusal, token_refusal
 from gateway.ports.context import AdapterContext, Probe
 
@@ -71,17 +71,18 @@ class SmartFhirEhr(EhrBase):
     def __init__(self, settings: SmartSettings, context: AdapterContext) -> None:
         """Open the connection's HTTP pool; raises `ConfigurationError` for a key that cannot sign."""
         self.settings, self.context = settings, context
-        sources = settings.charge_sources or self.charge_sources
-        searches, followed = self._searches(sources), self._followed()
+        self.public_keys = published_keys(settings)
+        self.settle_seconds = settings.settle_seconds
+        self.dialect = self._own_dialect()
+        searches, followed = self._searches(), self._followed()
+        needed = [*(s.resource_type for s in searches if s.needed), *(followed - FOLLOWED_TYPES)]
         self._http = open_client(timeout_seconds=settings.timeout_seconds, max_connections=settings.max_connections)
         self.tokens = smart_tokens(
             settings,
             context,
             self._http,
             vendor=self.vendor,
-            scopes=settings.scopes_for(
-                [*(s.resource_type for s in searches if s.needed), *(followed - FOLLOWED_TYPES)]
-            ),
+            scopes=settings.scopes_for(needed),
             refusal=type(self).token_refusal,
             before=self.keep_pace,
         )
@@ -93,8 +94,8 @@ class SmartFhirEhr(EhrBase):
             before=self.keep_pace,
         )
         self.client = FhirClient(base_url=settings.base_url, http=authorized, accept=settings.accept)
+        self.subscriptions = FhirSubscriptions(self.client, settings, context)
         self.feed = self._open_feed()
-        self.settle_seconds = settings.settle_seconds
         self.fetcher = EncounterFetcher(
             self.client,
             includes=settings.includes,
@@ -103,18 +104,21 @@ class SmartFhirEhr(EhrBase):
             by_patient=self.searches_by_patient,
             followed_types=followed,
         )
-        self.dialect = Dialect(
+
+    def _own_dialect(self) -> Dialect:
+        settings = self.settings
+        return Dialect(
             code_system_aliases={**self.code_system_aliases, **settings.code_system_aliases},
-            charge_sources=sources,
+            charge_sources=settings.charge_sources or self.charge_sources,
             modifier_extensions=self.modifier_extensions | frozenset(settings.modifier_extensions),
             signed_statuses=frozenset(settings.signed_statuses),
             signoff=settings.signoff_rule,
         )
 
-    def _searches(self, sources: tuple[str, ...]) -> tuple[Search, ...]:
+    def _searches(self) -> tuple[Search, ...]:
         """What is read by the encounter: for the charges' sources, the clinic's charge map and the sign-off gate."""
         charge_map = self.context.clinic.charge_map
-        used = {*sources, *charge_map.kinds}
+        used = {*self.dialect.charge_sources, *charge_map.kinds}
         own = (search for search in self.searches_by_encounter if search.serves(used))
         return tuple(dict.fromkeys([*own, *searches_for(charge_map), *search_for(self.settings.signoff_rule)]))
 
@@ -174,8 +178,24 @@ class SmartFhirEhr(EhrBase):
         return visit_of(record, self.context.connection, self.context.clinic, self.dialect)
 
     async def subscribe(self, endpoint: str) -> tuple[Subscribed, ...]:
-        """Ask the EHR to notify `endpoint`; returns the Subscription, created or reused."""
-        return (await subscribe(self.client, self.settings, endpoint),)
+        """Ask the EHR to notify `endpoint`; returns the Subscription, created, kept or revived."""
+        return (await self.subscriptions.subscribe(endpoint),)
+
+    async def renew(self, subscription: str, endpoint: str) -> Subscribed:
+        """Prolong or revive a Subscription by submitting it again."""
+        return await self.subscriptions.renew(subscription, endpoint)
+
+    async def unsubscribe(self, subscription: str) -> None:
+        """Switch a Subscription off; one that is gone already is no error."""
+        await self.subscriptions.unsubscribe(subscription)
+
+    async def subscription_status(self, subscription: str) -> Subscribed:
+        """What the EHR says of a Subscription now; of one that it does not know, that it is off."""
+        return await self.subscriptions.status(subscription)
+
+    async def missed_events(self, subscription: str, since: int, until: int) -> Notification:
+        """The events that the EHR still has of these numbers, by $events."""
+        return await self.subscriptions.missed(subscription, since, until)
 
     async def probe(self) -> list[Probe]:
         """Discovery, token, scopes, a search and subscriptions, each reported with its remedy."""

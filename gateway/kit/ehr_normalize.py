@@ -61,8 +61,8 @@ def normalize(
     if problems:
         raise MappingError.of(problems)
     resources = _resources(source, maps, [patient, *held], found)
-    ranked = RANKED.via(found)
-    encounter = {**resources.pop(source.encounter.reference), **({"diagnosis": ranked} if ranked else {})}
+    encounter = {**resources.pop(source.encounter.reference), "diagnosis": RANKED.via(found)}
+    encounter = {name: value for name, value in encounter.items() if value != []}
     resources = ORDER.via(resources, held)
     for resource in (encounter, *resources.values()):
         validate(resource)

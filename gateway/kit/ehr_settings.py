@@ -77,6 +77,12 @@ class SmartSettings(SmartAccess, FeedSettings):
         description="r4: a criteria Subscription. backport: a topic Subscription (R5 Backport). none: no Subscription.",
     )
     subscription_topic: str = Field(default="", description="The topic's canonical URL; needed for backport only.")
+    subscription_days: int = Field(
+        default=0, ge=0, description="Days until the Subscription ends unless it is renewed; 0: it has no end."
+    )
+    heartbeat_seconds: int = Field(
+        default=60, ge=0, description="How often a topic Subscription shall say that it lives; 0: not asked (backport)."
+    )
     poll_seconds: int = Field(
         default=60, ge=0, description="Seconds between polls; 0: only after a notification that names no encounter."
     )

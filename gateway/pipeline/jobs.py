@@ -15,10 +15,11 @@ from gateway.pipeline.check import check
 from gateway.pipeline.context import DONE, Next, Pipeline
 from gateway.pipeline.holding import hold_job
 from gateway.pipeline.normalize import normalize
-from gateway.pipeline.poll import poll, subscribe
+from gateway.pipeline.poll import poll
 from gateway.pipeline.reconcile import reconcile
 from gateway.pipeline.route import route
 from gateway.pipeline.submit import submit
+from gateway.pipeline.subscriptions import subscribe
 from gateway.pipeline.superbill import look_for_superbills
 from gateway.pipeline.transmit import transmit
 from gateway.pipeline.write_back import write_back
@@ -117,8 +118,8 @@ async def _watch(pipeline: Pipeline, job: Job, failure: GatewayError, code: str)
     waited = pipeline.now() - job.created_at
     if waited > pipeline.retry.watch_for:
         return await _give_up(pipeline, job, failure.findings, code)
-    least = failure.look_again if isinstance(failure, NotSignedOff) else timedelta(0)
-    delay = max(pipeline.retry.watch_delay(waited), least)
+    least = failure.look_after if isinstance(failure, NotSignedOff) else 0.0
+    delay = max(pipeline.retry.watch_delay(waited), timedelta(seconds=least))
     return await _postpone(pipeline, job, delay, NOT_SIGNED_OFF, failed=False)
 
 

@@ -119,7 +119,8 @@ def _normalized(adapter: EhrAdapter, record: EncounterRecord) -> EncounterBundle
     except NotSignedOff:
         raise
     except MappingError as unmapped:
-        wrong = check_source([record.encounter, *record.resources])
+        is_fhir = record.encounter.get("resourceType") == "Encounter"  # else they are a vendor's own objects
+        wrong = check_source([record.encounter, *record.resources]) if is_fhir else ()
         raise ClaimInvalid([*unmapped.findings, *wrong[:MOST_SOURCE_FINDINGS]]) from None
 
 

@@ -34,6 +34,15 @@ class EhrCapability(StrEnum):
     CHALLENGE = "challenge"  # the EHR asks the hook to prove itself by a GET
     BACKFILL = "backfill"
     WRITE_BACK = "write_back"
+    CONSENT = "consent"  # a person must consent once, on a page of the EHR (`gateway connect`)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A consent to ask a person for: the page to open, and the state that must come back with the code."""
+
+    authorize_url: str
+    state: str
 
 
 class EhrAdapter(Protocol):
@@ -42,6 +51,9 @@ class EhrAdapter(Protocol):
 
     settle_seconds: float
     """How long after a notice the encounter is left alone: charges may still change after the sign-off."""
+
+    public_keys: Sequence[Mapping[str, Any]]
+    """The public JWKs that the EHR verifies this connection's signatures with; they are published."""
 
     def verify_notification(self, request: NotificationRequest) -> None:
         """Check signature or token over the raw bytes, before any parsing; raises `NotificationRejected`."""
@@ -97,6 +109,15 @@ class EhrAdapter(Protocol):
     async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
         """Tell the EHR what became of the encounter's claim; telling the same twice leaves one entry."""
 
+    def consent(self, redirect_uri: str) -> Consent:
+        """Where a person consents; the EHR sends the browser to `redirect_uri` with the code. New in each call."""
+
+    async def accept_consent(self, code: str, redirect_uri: str) -> list[Probe]:
+        """Exchange the code at once and keep the tokens; tells who consented, and what the consent lacks.
+
+        Raises an `AdapterError` when the code is not accepted; then what was kept before stays.
+        """
+
     async def probe(self) -> list[Probe]:
         """Try the connection for `gateway check`; never raises an `AdapterError`, reports it instead."""
 
@@ -112,7 +133,8 @@ class EhrAdapterInfo:
     ("charge"), words in parentheses after it where several tables make the same. The mapping document is printed from
     them.
     `lacks` is what this EHR never gives and a claim may need, `may_lack` what some of its sites or visits do not: then
-    the clinic's configuration supplies it, and `gateway check` says so.
+    the clinic's configuration supplies it, and `gateway check` says so. `lacks_of` gives what a connection with these
+    settings never gives beside.
     """
 
     name: str
@@ -126,3 +148,4 @@ class EhrAdapterInfo:
     bills_itself: bool = False
     lacks: frozenset[ClinicFact] = frozenset()
     may_lack: frozenset[ClinicFact] = frozenset()
+    lacks_of: Callable[[Any], frozenset[ClinicFact]] | None = None

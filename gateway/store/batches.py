@@ -1,4 +1,4 @@
-"""The whole unit of work: what `StepWork` does, superbills, batches, vendors' messages, and what became of claims."""
+"""The whole unit of work: steps, feeds, superbills, and batches, vendors' messages, and what became of claims."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from gateway.ports.records import (
     SubmissionRow,
     transmit_key,
 )
+from gateway.store.feeds import FeedWork
 from gateway.store.queries import queries
 from gateway.store.superbills import SuperbillUnit
 
@@ -37,7 +38,7 @@ _ENCOUNTERS = queries("encounters")
 _MEMBER_STATES = {SubmissionState.QUEUED: SubmissionState.BATCHED}  # made, and not at the vendor
 
 
-class PostgresUnitOfWork(SuperbillUnit):
+class PostgresUnitOfWork(FeedWork, SuperbillUnit):
     """The `UnitOfWork` port over one asyncpg connection in a transaction."""
 
     async def join_batch(self, submission_id: str, payload: VendorPayload, *, wait: timedelta, most: int) -> None:

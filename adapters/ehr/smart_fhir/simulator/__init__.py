@@ -251,6 +251,7 @@ class SmartFhirSimulator(SimulatorApp):
             "amend": lambda body: self.signoff.amend(body["encounter_id"]),
             "withdraw": lambda body: self.signoff.withdraw(body["encounter_id"]),
             "duplicate": lambda body: self.signoff.duplicate(body["encounter_id"]),
+            "subscriptions": self.subscriptions.disturb,
             "close": lambda body: self.signoff.close(body["encounter_id"]),
             "publish_keys": lambda body: {"known": self.tokens.publish(body["jwks"])},
             "nightly": lambda body: {"known": self.tokens.read_keys()},

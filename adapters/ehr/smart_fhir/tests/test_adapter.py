@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import fhirkit
@@ -180,7 +181,7 @@ class TestSubscribe:
             subscription=style,
             subscription_topic=topic,
         )
-        asked = subscription_for(chosen, "https://gw.example.test/hook")
+        asked = subscription_for(chosen, "https://gw.example.test/hook", datetime.now(UTC))
         assert [i.path for i in fhirkit.validate(jsonio.dumps(asked)) if i.severity == "error"] == []
         assert asked["criteria"] == (topic or "Encounter?status=finished,entered-in-error")
         assert asked["channel"]["header"] == ["Authorization: Bearer s3cr3t"]
@@ -191,6 +192,42 @@ class TestSubscribe:
         assert first.topic == "Encounter?status=finished,entered-in-error"
         assert [s.id for s in await ehr.subscribe(f"{simulator.client.base_url}hook")] == [first.id]
         assert [s.id for s in await ehr.subscribe(f"{simulator.client.base_url}other-hook")] != [first.id]
+
+    async def test_a_changed_secret_is_handed_to_the_ehr_under_the_same_id(
+        self, ehr: Any, settings: Any, context: Any, simulator: Simulator
+    ) -> None:
+        hook = f"{simulator.client.base_url}hook"
+        (first,) = await ehr.subscribe(hook)
+        changed = await opened(settings, context, webhook_secret="another")
+        try:
+            before = simulator.ledger()["calls"].get("PUT Subscription", 0)
+            for _ in range(2):
+                assert [s.id for s in await changed.subscribe(hook)] == [first.id]
+            assert simulator.ledger()["calls"]["PUT Subscription"] == before + 1
+        finally:
+            await changed.aclose()
+
+    async def test_what_is_switched_off_at_the_ehr_stays_so(self, ehr: Any, simulator: Simulator) -> None:
+        (made,) = await ehr.subscribe(f"{simulator.client.base_url}hook")
+        await ehr.unsubscribe(made.id)
+        await ehr.unsubscribe("unheard-of")
+        assert (await ehr.subscription_status(made.id)).status == "off"
+        assert (await ehr.subscription_status("unheard-of")).status == "off"
+
+    async def test_an_ehr_without_the_operation_gives_no_missed_events(self, ehr: Any, simulator: Simulator) -> None:
+        simulator.client.post("/_sim/subscriptions", json={"operations": False}).raise_for_status()
+        with pytest.raises(UnsupportedOperation):
+            await ehr.missed_events("s1", 1, 2)
+
+    async def test_an_app_that_may_not_subscribe_goes_on_without(
+        self, settings: Any, context: Any, simulator: Simulator
+    ) -> None:
+        reader = await opened(settings, context, scopes=("system/Encounter.rs",))
+        try:
+            with pytest.raises(UnsupportedOperation, match="grant it the scopes"):
+                await reader.subscribe(f"{simulator.client.base_url}hook")
+        finally:
+            await reader.aclose()
 
     async def test_switched_off(self, settings: Any, context: Any) -> None:
         silent = await opened(settings, context, subscription="none")

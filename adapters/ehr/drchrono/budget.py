@@ -1,0 +1,77 @@
+"""DrChrono's call budget: 500 calls an hour and fewer than ten a second for an app, kept before they are made.
+
+Live encounters go first: what can wait (polls, backfill, write-backs) leaves `live_reserve` calls of the hour alone. A
+429 that comes all the same pauses this process, so that no retry burns what is left. Source: vendor document section 3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from datetime import datetime, timedelta
+
+import httpx
+
+from adapters.ehr.drchrono.errors import VENDOR, refusal
+from adapters.ehr.drchrono.settings import DrChronoSettings
+from gateway.kit.errors import AdapterError, RateLimited
+from gateway.ports.context import AdapterContext
+
+BACKGROUND = frozenset({"feed", "backfill", "write", "probe"})
+"""First words of the operations that can wait."""
+HOUR, NEXT_SECOND = 3600.0, 1.5
+_MOST_WAIT = {True: 1.0, False: 3.0}  # of a call that can wait, of a live one: then its job waits in the queue
+_LOOK_AGAIN = 60.0
+_STREAK = timedelta(seconds=120)
+
+
+class CallBudget:
+    """The budget of one app, shared by all connections and workers that use its client id."""
+
+    def __init__(self, settings: DrChronoSettings, context: AdapterContext) -> None:
+        self._settings, self._context = settings, context
+        self._name = f"drchrono/{hashlib.sha256(settings.client_id.encode()).hexdigest()[:16]}"
+        self._paused_until: datetime | None = None
+        self._throttled_at: datetime | None = None
+
+    async def before(self, operation: str) -> None:
+        """Return when the call may be made; raises `RateLimited` when that is not soon."""
+        left = self._pause_left()
+        if left > 0:
+            raise _limited(operation, "the hour's calls are used up", left)
+        waits = operation.partition(":")[0] in BACKGROUND
+        try:
+            async with asyncio.timeout(_MOST_WAIT[waits]):
+                await self._spend(waits)
+        except TimeoutError:
+            raise _limited(operation, "the call budget of this hour is used up", _LOOK_AGAIN) from None
+
+    async def _spend(self, waits: bool) -> None:
+        each_second, hourly = self._settings.calls_per_second, self._settings.hourly_calls
+        if each_second:
+            await self._context.pacer.spend(f"{self._name}/second", each_second, 1.0)
+        if hourly:
+            calls = max(hourly - self._settings.live_reserve, 1) if waits else hourly
+            await self._context.pacer.spend(f"{self._name}/hour", calls, HOUR)
+
+    def refusal(self, operation: str, response: httpx.Response) -> AdapterError:
+        """The error of an answer that is no success; a 429 tells neither its reason nor its end."""
+        return self._throttled(operation) if response.status_code == 429 else refusal(operation, response)
+
+    def _throttled(self, operation: str) -> RateLimited:
+        """The first 429 may be of the second; one that follows after a pause is of the hour, which ends at the full."""
+        now, before = self._context.now(), self._throttled_at
+        self._throttled_at = now
+        if before is None or not timedelta(seconds=1) <= now - before <= _STREAK:
+            return _limited(operation, "too many calls within one second", NEXT_SECOND)
+        full = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        self._paused_until = full
+        return _limited(operation, "the hour's calls are used up", (full - now).total_seconds())
+
+    def _pause_left(self) -> float:
+        until = self._paused_until
+        return (until - self._context.now()).total_seconds() if until else 0.0
+
+
+def _limited(operation: str, text: str, seconds: float) -> RateLimited:
+    return RateLimited(VENDOR, operation, text, retry_after=seconds)
