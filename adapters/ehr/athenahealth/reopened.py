@@ -13,8 +13,7 @@ from adapters.ehr.athenahealth.booked import BookedAppointments
 from adapters.ehr.athenahealth.fetch import together
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.values import EASTERN, day, text
-from gateway.canonical.errors import ErrorCode, UnexpectedResponse
-from gateway.canonical.models import EncounterRef, Resource
+from gateway.canonical.models import EncounterRef
 from gateway.kit.ehr_references import is_vendor_id
 from gateway.ports.context import AdapterContext
 
@@ -47,17 +46,10 @@ class ReopenedEncounters:
         rows = await self._booked.lately(now - timedelta(days=self._settings.reopen_days), now)
         ids = [encounter_id for row in rows if is_vendor_id(encounter_id := text(row.get("encounterid")))]
         for start in range(0, len(ids), AT_ONCE):
-            charts = await together(*(self._chart(encounter_id) for encounter_id in ids[start : start + AT_ONCE]))
+            paths = (f"chart/encounter/{encounter_id}" for encounter_id in ids[start : start + AT_ONCE])
+            charts = await together(*(self._api.at_most_one("encounter", path) for path in paths))
             for chart in charts:
                 reopened = day(chart.get("lastreopened"))
                 if reopened is not None and reopened >= last:
                     encounter_id = text(chart.get("encounterid"))
                     yield EncounterRef(encounter_id, f"Encounter/{encounter_id}@{reopened}/{today}")
-
-    async def _chart(self, encounter_id: str) -> list[Resource]:
-        try:
-            return [await self._api.one("encounter", f"chart/encounter/{encounter_id}")]
-        except UnexpectedResponse as problem:
-            if problem.code is not ErrorCode.NOT_FOUND:
-                raise
-            return []
