@@ -25,9 +25,10 @@ from gateway.readiness import Pair, readiness
 from gateway.registry import BILLING_GROUP, EHR_GROUP, load_adapter
 from gateway.settings import LoadedSettings
 from gateway.store.postgres import PostgresStore
+from gateway.superbill_intake import probe_superbills
 
 console = Console()
-_STATUS = ("states", "queue", "batches", "messages", "dead_letters", "stopped")
+_STATUS = ("states", "queue", "batches", "messages", "dead_letters", "stopped", "backfills")
 
 
 async def migrate_now(loaded: LoadedSettings) -> list[int]:
@@ -60,6 +61,8 @@ async def _probes(gateway: Gateway) -> dict[str, list[Probe]]:
         probes[f"{clinic} / {name} ({connections.billing_info(clinic, name).title})"] = await connections.billing(
             clinic, name
         ).probe()
+    for clinic, place in gateway.pipeline.superbills.items():
+        probes[f"{clinic} / {place.connection} (superbills)"] = await probe_superbills(place)
     return probes
 
 
@@ -68,13 +71,14 @@ def _still_missing(loaded: LoadedSettings, gateway: Gateway) -> dict[str, list[P
     found: dict[str, list[Probe]] = {}
     for clinic, name in gateway.connections.ehr_connections():
         billing = gateway.connections.default_billing(clinic)
-        info = gateway.connections.billing_info(clinic, billing)
+        ehr, info = gateway.connections.ehr_info(clinic, name), gateway.connections.billing_info(clinic, billing)
         pair = Pair(
             where=f"clinics.{clinic}",
             clinic=loaded.gateway.clinics[clinic],
-            ehr=gateway.connections.ehr_info(clinic, name),
+            ehr=ehr,
             billing=info,
-            settings=loaded.adapter_settings(info.settings, clinic, "billing", billing),
+            ehr_settings=loaded.adapter_settings(ehr.settings, clinic, "ehr", name),
+            billing_settings=loaded.adapter_settings(info.settings, clinic, "billing", billing),
         )
         found[f"{clinic} / before the first claim from {name} to {billing}"] = readiness(pair)
     return found

@@ -54,6 +54,11 @@ def _has_zip_plus_four(clinic: ClinicSettings) -> bool:
     )
 
 
+def _has_prices(clinic: ClinicSettings) -> bool:
+    lines = [line for rule in clinic.charge_map.rules for line in rule.lines]
+    return len(clinic.fee_schedule) > 0 or (bool(lines) and all(line.fee is not None for line in lines))
+
+
 def _has_places(clinic: ClinicSettings) -> bool:
     said = "place_of_service" in clinic.model_fields_set
     return said or any(location.place_of_service for location in clinic.locations.values())
@@ -72,7 +77,7 @@ _FACTS: Mapping[ClinicFact, _Told] = {
         "each line has a charge (box 24F)",
         "Claim.item.unitPrice",
         "fee_schedule (the clinic's price of each code)",
-        lambda clinic: len(clinic.fee_schedule) > 0,
+        _has_prices,
     ),
     ClinicFact.PAYER_ID: _Told(
         "payer ids",
@@ -142,14 +147,22 @@ _FACTS: Mapping[ClinicFact, _Told] = {
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A clinic's EHR and billing system. `where` names the clinic's part of gateway.yaml, `settings` are the billing
-    connection's own."""
+    """A clinic's EHR and billing system with their connections' settings; `where` names its part of gateway.yaml."""
 
     where: str
     clinic: ClinicSettings
     ehr: EhrAdapterInfo
     billing: BillingAdapterInfo
-    settings: object = None
+    ehr_settings: object = None
+    billing_settings: object = None
+
+    @property
+    def lacked(self) -> frozenset[ClinicFact]:
+        """What the EHR never gives on this connection."""
+        always = self.ehr.lacks | NOT_OF_THE_EHR
+        if self.ehr_settings is None or self.ehr.lacks_of is None:
+            return always
+        return always | self.ehr.lacks_of(self.ehr_settings)
 
 
 def readiness(pair: Pair) -> list[Probe]:
@@ -157,7 +170,7 @@ def readiness(pair: Pair) -> list[Probe]:
 
     One that is not `ok` is missing for sure; a note tells what may be missing for some visits or payers.
     """
-    takes = _taken(pair.billing, pair.settings)
+    takes = _taken(pair.billing, pair.billing_settings)
     lines = [*_own_billing(pair.ehr), *(line for fact in ClinicFact for line in _line(fact, pair, takes))]
     if all(line.ok for line in lines):
         lines.append(Probe("nothing is missing that every claim of this pair needs", ok=True))
@@ -167,7 +180,7 @@ def readiness(pair: Pair) -> list[Probe]:
 def _line(fact: ClinicFact, pair: Pair, takes: frozenset[ClinicFact]) -> Iterator[Probe]:
     told = _FACTS[fact]
     needed = fact in OF_EVERY_CLAIM | pair.billing.needs
-    never, perhaps = fact in pair.ehr.lacks | NOT_OF_THE_EHR, fact in pair.ehr.may_lack
+    never, perhaps = fact in pair.lacked, fact in pair.ehr.may_lack
     if not (needed or fact in takes) or not (never or perhaps) or told.supplied(pair.clinic):
         return
     key = f"{pair.where}.{told.key}"

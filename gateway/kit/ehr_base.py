@@ -21,6 +21,7 @@ from gateway.canonical.models import (
     NotificationRequest,
 )
 from gateway.canonical.subscription import Subscribed
+from gateway.canonical.superbill import Visit
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.ehr_adapter import EhrBase
 from gateway.kit.ehr_bulk import BulkExporter
@@ -36,9 +37,10 @@ from gateway.kit.ehr_rung import Site
 from gateway.kit.ehr_settings import SmartSettings, SubscriptionStyle, WebhookSignature
 from gateway.kit.ehr_source import Dialect
 from gateway.kit.ehr_subscribe import FhirSubscriptions
+from gateway.kit.ehr_visit import visit_of
 from gateway.kit.http import open_client
 from gateway.kit.smart import NoTokens
-from gateway.kit.smart_tokens import smart_tokens
+from gateway.kit.smart_tokens import published_keys, smart_tokens
 from gateway.kit.tokens import TokenRefusal, token_refusal
 from gateway.ports.context import AdapterContext, Probe
 
@@ -64,21 +66,23 @@ class SmartFhirEhr(EhrBase):
     searches_by_encounter: ClassVar[tuple[Search, ...]] = BY_ENCOUNTER
     searches_by_patient: ClassVar[tuple[Search, ...]] = BY_PATIENT
     token_refusal: ClassVar[TokenRefusal] = staticmethod(token_refusal)
+    unreadable_types: ClassVar[frozenset[str]] = frozenset()  # no scope exists for them: references are left alone
 
     def __init__(self, settings: SmartSettings, context: AdapterContext) -> None:
         """Open the connection's HTTP pool; raises `ConfigurationError` for a key that cannot sign."""
         self.settings, self.context = settings, context
-        sources = settings.charge_sources or self.charge_sources
-        searches, followed = self._searches(sources), followed_for(context.clinic.charge_map)
+        self.public_keys = published_keys(settings)
+        self.settle_seconds = settings.settle_seconds
+        self.dialect = self._own_dialect()
+        searches, followed = self._searches(), self._followed()
+        needed = [*(s.resource_type for s in searches if s.needed), *(followed - FOLLOWED_TYPES)]
         self._http = open_client(timeout_seconds=settings.timeout_seconds, max_connections=settings.max_connections)
         self.tokens = smart_tokens(
             settings,
             context,
             self._http,
             vendor=self.vendor,
-            scopes=settings.scopes_for(
-                [*(s.resource_type for s in searches if s.needed), *(followed - FOLLOWED_TYPES)]
-            ),
+            scopes=settings.scopes_for(needed),
             refusal=type(self).token_refusal,
             before=self.keep_pace,
         )
@@ -92,7 +96,6 @@ class SmartFhirEhr(EhrBase):
         self.client = FhirClient(base_url=settings.base_url, http=authorized, accept=settings.accept)
         self.subscriptions = FhirSubscriptions(self.client, settings, context)
         self.feed = self._open_feed()
-        self.settle_seconds = settings.settle_seconds
         self.fetcher = EncounterFetcher(
             self.client,
             includes=settings.includes,
@@ -101,20 +104,27 @@ class SmartFhirEhr(EhrBase):
             by_patient=self.searches_by_patient,
             followed_types=followed,
         )
-        self.dialect = Dialect(
+
+    def _own_dialect(self) -> Dialect:
+        settings = self.settings
+        return Dialect(
             code_system_aliases={**self.code_system_aliases, **settings.code_system_aliases},
-            charge_sources=sources,
+            charge_sources=settings.charge_sources or self.charge_sources,
             modifier_extensions=self.modifier_extensions | frozenset(settings.modifier_extensions),
             signed_statuses=frozenset(settings.signed_statuses),
             signoff=settings.signoff_rule,
         )
 
-    def _searches(self, sources: tuple[str, ...]) -> tuple[Search, ...]:
+    def _searches(self) -> tuple[Search, ...]:
         """What is read by the encounter: for the charges' sources, the clinic's charge map and the sign-off gate."""
         charge_map = self.context.clinic.charge_map
-        used = {*sources, *charge_map.kinds}
+        used = {*self.dialect.charge_sources, *charge_map.kinds}
         own = (search for search in self.searches_by_encounter if search.serves(used))
         return tuple(dict.fromkeys([*own, *searches_for(charge_map), *search_for(self.settings.signoff_rule)]))
+
+    def _followed(self) -> frozenset[str]:
+        """The types whose references are read."""
+        return followed_for(self.context.clinic.charge_map) - self.unreadable_types
 
     def _open_feed(self) -> EncounterFeed:
         settings, max_line = self.settings, self.settings.max_response_mb * 1024 * 1024
@@ -162,6 +172,10 @@ class SmartFhirEhr(EhrBase):
             dialect=self.dialect,
             maps=self.resource_maps,
         )
+
+    def visit(self, record: EncounterRecord) -> Visit:
+        """Patient, date and provider, as a superbill names them; raises `MappingError`."""
+        return visit_of(record, self.context.connection, self.context.clinic, self.dialect)
 
     async def subscribe(self, endpoint: str) -> tuple[Subscribed, ...]:
         """Ask the EHR to notify `endpoint`; returns the Subscription, created, kept or revived."""

@@ -70,7 +70,10 @@ def parse_notification(request: NotificationRequest) -> Notification:
 
 
 def parse_events(bundle: Resource) -> Notification:
-    """What a bundle that was fetched ($events, $status) names; raises `MappingError` naming the element."""
+    """What a bundle that was fetched ($events, $status) names.
+
+    Raises `MappingError` or `NotificationMalformed` naming the element.
+    """
     return _parse_bundle(Element(bundle, "Bundle"))
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from gateway.canonical import jsonio
 from gateway.canonical.errors import (
     ErrorCode,
     MappingError,
+    NotificationMalformed,
     PermissionMissing,
     UnexpectedResponse,
     UnsupportedOperation,
@@ -86,45 +88,44 @@ class FhirSubscriptions:
         if settings.subscription is SubscriptionStyle.NONE or not settings.webhook_secret.get_secret_value():
             text = "subscriptions are switched off for this connection, or it has no webhook_secret"
             raise UnsupportedOperation(self.client.vendor, "subscribe", text)
-        wanted = subscription_for(settings, endpoint, self.now())
-        equal = [s for s in await self._existing(endpoint) if _is_equal(s, wanted)]
+        with self._permitted("subscribe"):
+            return await self._subscribe(subscription_for(settings, endpoint, self.now()))
+
+    async def _subscribe(self, wanted: Resource) -> Subscribed:
+        equal = [s for s in await self._existing(wanted["channel"]["endpoint"]) if _is_equal(s, wanted)]
         for held in equal:
             if held.get("status") in LIVE and await self._is_as_wanted(held["id"], wanted):
                 return await self._counted(self._told(held))
         if equal:
-            revived = {**wanted, "id": equal[0]["id"]}
-            return await self._counted(self._told(await self._write(self.client.update, revived)))
+            with suppress(UnsupportedOperation):
+                return await self._counted(await self._resubmitted(equal[0]["id"], wanted))
         return replace(self._told(await self._write(self.client.create, wanted)), total=0 if self._counts else None)
 
     async def renew(self, subscription: str, endpoint: str) -> Subscribed:
         """Submit it again as requested: the server keeps its numbers and sends a new handshake (V15)."""
-        wanted = {**subscription_for(self.settings, endpoint, self.now()), "id": subscription}
-        try:
-            return self._told(await self._write(self.client.update, wanted))
-        except UnexpectedResponse as problem:
-            if problem.vendor_code not in GONE:
-                raise
-            text = "the EHR takes no change of this subscription"
-            raise UnsupportedOperation(self.client.vendor, "renew", text) from None
+        return await self._resubmitted(subscription, subscription_for(self.settings, endpoint, self.now()))
 
     async def unsubscribe(self, subscription: str) -> None:
         """Switch it off; a client may, where it may not delete."""
         try:
-            held = await self.client.read(f"Subscription/{subscription}")
-            await self.client.update({**held, "status": "off"})
+            with self._permitted("unsubscribe"):
+                held = await self.client.read(f"Subscription/{subscription}")
+                await self.client.update({**held, "status": "off"})
         except UnexpectedResponse as problem:
             if problem.code is not ErrorCode.NOT_FOUND and problem.vendor_code not in GONE:
                 raise
+        await self.shared.drop(_wanted_key(subscription))
 
     async def status(self, subscription: str) -> Subscribed:
         """By $status where events are numbered, else the resource's own; off when the server does not know it."""
         try:
-            held = self._told(await self.client.read(f"Subscription/{subscription}"))
+            with self._permitted("subscription_status"):
+                held = await self.client.read(f"Subscription/{subscription}")
         except UnexpectedResponse as problem:
             if problem.code is not ErrorCode.NOT_FOUND:
                 raise
             return Subscribed(subscription, status=SubscriptionStatus.OFF)
-        return await self._counted(held)
+        return await self._counted(self._told(held))
 
     async def missed(self, subscription: str, since: int, until: int) -> Notification:
         """$events from `since` to `until`, both included; `UnsupportedOperation` where the server has none."""
@@ -142,15 +143,35 @@ class FhirSubscriptions:
         return told if notice is None else replace(told, total=notice.total, status=notice.status or told.status)
 
     async def _operation(self, path: str, inputs: dict[str, Any]) -> Notification:
+        name = path.rpartition("/")[2]
         try:
-            return parse_events(await self.client.operation(path, inputs))
-        except (UnexpectedResponse, PermissionMissing) as problem:
-            if isinstance(problem, PermissionMissing) or problem.code is ErrorCode.UNSUPPORTED:
-                text = "the EHR does not offer this operation to the app"
-                raise UnsupportedOperation(self.client.vendor, path.rpartition("/")[2], text) from None
-            raise
-        except MappingError as problem:
-            raise UnexpectedResponse(self.client.vendor, path.rpartition("/")[2], str(problem)) from None
+            with self._permitted(name):
+                return parse_events(await self.client.operation(path, inputs))
+        except (MappingError, NotificationMalformed) as problem:
+            raise UnexpectedResponse(self.client.vendor, name, str(problem)) from None
+        except UnexpectedResponse as problem:
+            if problem.code is not ErrorCode.UNSUPPORTED:
+                raise
+            raise UnsupportedOperation(self.client.vendor, name, "the EHR does not offer this operation") from None
+
+    async def _resubmitted(self, subscription: str, wanted: Resource) -> Subscribed:
+        try:
+            with self._permitted("renew"):
+                return self._told(await self._write(self.client.update, {**wanted, "id": subscription}))
+        except UnexpectedResponse as problem:
+            if problem.vendor_code not in GONE:
+                raise
+            text = "the EHR takes no change of this subscription"
+            raise UnsupportedOperation(self.client.vendor, "renew", text) from None
+
+    @contextmanager
+    def _permitted(self, operation: str) -> Iterator[None]:
+        """What the app may not do with subscriptions, it does without: that alone shall not stop the connection."""
+        try:
+            yield
+        except PermissionMissing:
+            text = "the EHR does not allow this to the app; grant it the scopes of Subscription"
+            raise UnsupportedOperation(self.client.vendor, operation, text) from None
 
     async def _write(self, write: Callable[[Resource], Awaitable[Resource]], wanted: Resource) -> Resource:
         """Some servers refuse a Subscription that asks for heartbeats: they are asked without."""

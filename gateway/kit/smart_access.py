@@ -38,6 +38,9 @@ class SmartAccess(BaseModel):
         default=SecretStr(""), description="The app's secret for client_secret_basic and client_secret_post."
     )
     key_id: str = Field(default="", description="The key's kid in the published JWKS; by default the JWK's own kid.")
+    next_private_key: SecretStr = Field(
+        default=SecretStr(""), description="The key that will replace private_key: published beside it beforehand."
+    )
     algorithm: str = Field(
         default="RS384", pattern="^(RS384|ES384)$", description="Signature of the client assertion: RS384 or ES384."
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import httpx
 
+from gateway.canonical.errors import ConfigurationError
 from gateway.kit.ehr_settings import SmartSettings
 from gateway.kit.oauth import OAuthClient, SecretPlace
 from gateway.kit.smart import Discovery, NoTokens, SmartBackendClient, SmartSecretTokens
@@ -48,7 +50,7 @@ def smart_tokens(
         vendor=vendor,
         base_url=settings.base_url,
         client_id=settings.client_id,
-        key=SigningKey.load(settings.private_key.get_secret_value(), settings.algorithm, settings.key_id),
+        key=_key(settings),
         scopes=scopes,
         http=http,
         token_url=settings.token_url,
@@ -57,3 +59,23 @@ def smart_tokens(
         before=before,
         dated=settings.assertion_dates,
     )
+
+
+def published_keys(settings: SmartSettings) -> tuple[Mapping[str, Any], ...]:
+    """The public JWKs that the EHR must know: the key in use, and the one that will replace it; none without a key.
+
+    Raises `ConfigurationError` for a key that cannot sign, and for two keys of one id (row K5).
+    """
+    if settings.client_authentication is not ClientAuthentication.PRIVATE_KEY_JWT:
+        return ()
+    keys = [_key(settings)]
+    if following := settings.next_private_key.get_secret_value():
+        keys.append(SigningKey.load(following, settings.algorithm))
+    if len({key.key_id for key in keys}) < len(keys):
+        remedy = "Give the new key another kid, or leave next_private_key out once it is private_key."
+        raise ConfigurationError("next_private_key", "it has the key id of private_key.", remedy)
+    return tuple(key.public_jwk() for key in keys)
+
+
+def _key(settings: SmartSettings) -> SigningKey:
+    return SigningKey.load(settings.private_key.get_secret_value(), settings.algorithm, settings.key_id)

@@ -59,9 +59,12 @@ async def receive(pipeline: Pipeline, clinic_id: str, connection: str, request: 
         arrivals = [arrival(connection, ref, trace) for ref in notification.refs]
         async with pipeline.store.unit_of_work(clinic_id) as unit:
             new = await unit.accept(arrivals, settle=timedelta(seconds=adapter.settle_seconds))
+            care_in = await _heard(pipeline, unit, connection, notification.subscription)
+            await unit.hear(connection)
             if notification.poll:  # it names nothing: only the feed can tell, even where polling is switched off
                 await unit.poll_soon(poll_job(connection), POLL_PAUSE)
-            await _heard(pipeline, unit, connection, notification.subscription)
+            if care_in is not None:
+                await unit.bring_forward(subscribe_key(connection), care_in)
             await unit.commit(*_received(pipeline, clinic_id, connection, request, trace, arrivals))
     except NotificationError as refusal:
         await _audit_refusal(pipeline, clinic_id, connection, request, trace, type(refusal).__name__)
@@ -69,27 +72,26 @@ async def receive(pipeline: Pipeline, clinic_id: str, connection: str, request: 
     return new
 
 
-async def _heard(pipeline: Pipeline, unit: UnitOfWork, connection: str, notice: SubscriptionNotice | None) -> None:
-    """Note what a notification says of its subscription; raises `NotificationUnknown`.
+async def _heard(
+    pipeline: Pipeline, unit: UnitOfWork, connection: str, notice: SubscriptionNotice | None
+) -> timedelta | None:
+    """Note what a notification says of its subscription; how soon that needs care. Raises `NotificationUnknown`.
 
     A handshake comes before the EHR's answer to the request that made the subscription: it is believed, as the secret
     is right, and dropped later if the subscription is not the gateway's. So is everything while none is known.
     """
-    await unit.hear(connection)
     if notice is None:
-        return
-    now = pipeline.now()
+        return None
     rows = await unit.subscriptions(connection)
-    row = next((row for row in rows if row.id == notice.id), None)
+    vendor_id = notice.id.replace("\0", "")
+    row = next((row for row in rows if row.id == vendor_id), None)
     if row is None:
         if notice.kind is not NoticeKind.HANDSHAKE and any(row.endpoint for row in rows):
             raise NotificationUnknown("the gateway has no such subscription")
-        row = SubscriptionRow(connection, notice.id, now)
-    row = heard(row, notice, now)
+        row = SubscriptionRow(connection, vendor_id, pipeline.now())
+    row = heard(row, notice, pipeline.now())
     await unit.save_subscription(row)
-    delay = look_after_notice(row, notice)
-    if delay is not None:
-        await unit.bring_forward(subscribe_key(connection), delay)
+    return look_after_notice(row, notice)
 
 
 async def answer_challenge(

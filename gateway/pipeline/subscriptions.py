@@ -5,6 +5,7 @@ Source: shared standards subscriptions sections 2 and 6.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,10 +16,11 @@ from gateway.canonical.errors import UnsupportedOperation
 from gateway.canonical.models import Notification
 from gateway.canonical.subscription import Subscribed
 from gateway.pipeline.context import DONE, Next, Pipeline
-from gateway.pipeline.receive import POLL_PAUSE, arrival, poll_job
+from gateway.pipeline.receive import POLL_PAUSE, arrival, new_trace, poll_job
 from gateway.pipeline.subscription_rules import (
     ADOPTED_PATIENCE,
     BROKEN,
+    MOST_GAPS,
     asked,
     filled,
     is_gap_due,
@@ -34,20 +36,24 @@ from gateway.ports.ehr import EhrAdapter
 from gateway.ports.records import Job, SubscriptionRow
 from gateway.ports.stores import UnitOfWork
 
+log = logging.getLogger(__name__)
+
 MOST_MISSED = 1000
-MOST_GAPS = 20
-"""What is missing beyond these bounds is not asked for event by event: the feed is polled."""
+"""Beyond it, or beyond `MOST_GAPS`, what is missing is not asked for event by event: the feed is polled."""
 
 
 async def subscribe(pipeline: Pipeline, job: Job) -> Next:
     """Look after the connection's subscriptions, and come back when one needs it next."""
     care = _Care(pipeline, job)
     rows = await care.rows()
+    if not care.endpoint:
+        return await care.give_up(rows)
     own = [row for row in rows if row.endpoint == care.endpoint]
     if not own or any(row.asked_at is None for row in own):
         try:
             await care.subscribe(rows, poll=bool(rows))
-        except UnsupportedOperation:  # switched off for this connection: it is polled
+        except UnsupportedOperation:  # switched off for this connection, or not allowed: it is polled
+            log.info("not subscribed", extra={"clinic": job.clinic_id, "connection": care.connection})
             return await care.give_up(rows)
     for row in await care.rows():
         await care.look_after(row)
@@ -141,13 +147,13 @@ class _Care:
 
     async def _fill(self, row: SubscriptionRow, gap: range, found: Notification) -> SubscriptionRow:
         numbers = found.subscription.numbers if found.subscription else ()
-        arrivals = [arrival(self.connection, ref, self.job.trace) for ref in found.refs]
+        arrivals = [arrival(self.connection, ref, new_trace()) for ref in found.refs]
         async with self.pipeline.store.unit_of_work(self.job.clinic_id) as unit:
             await unit.accept(arrivals, settle=timedelta(seconds=self.adapter.settle_seconds))
-            if found.poll or not set(gap) <= set(numbers):
-                await unit.poll_soon(poll_job(self.connection), POLL_PAUSE)
             current = filled(await self._locked(unit, row), gap)
             await unit.save_subscription(current)
+            if found.poll or not set(gap) <= set(numbers):
+                await unit.poll_soon(poll_job(self.connection), POLL_PAUSE)
             await unit.keep(self.job)
             entities = tuple(f"Encounter/{a.encounter_id}" for a in arrivals)
             await unit.commit(
@@ -192,6 +198,8 @@ class _Care:
         now, anew = self.pipeline.now(), is_restarted(before, told)
         row = asked(restarted(row, told.total) if anew else row, told, now)
         if anew or row.status in BROKEN or is_silent(row, now):
+            place = {"clinic": self.job.clinic_id, "connection": self.connection}
+            log.warning("notifications may be lost", extra={**place, "status": row.status.value, "counts_anew": anew})
             await unit.poll_soon(poll_job(self.connection), POLL_PAUSE)
         return row
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import NotificationUnknown, UnsupportedOperation, VendorUnavailable
 from gateway.canonical.models import EncounterRef, Notification, NotificationRequest
 from gateway.canonical.subscription import NoticeKind, Subscribed, SubscriptionNotice, SubscriptionStatus
-from gateway.feed_status import push_state
+from gateway.feed_status import feed_status, push_state
 from gateway.kit.ehr_adapter import EhrBase
 from gateway.pipeline.context import Pipeline, RetryPolicy
 from gateway.pipeline.jobs import run_job
@@ -127,7 +128,7 @@ class Feed:
         return self.server
 
     def hook_url(self, clinic_id: str, connection: str) -> str:
-        return f"{self.public_url}/hooks/{clinic_id}/{connection}"
+        return f"{self.public_url}/hooks/{clinic_id}/{connection}" if self.public_url else ""
 
     def poll_seconds(self, clinic_id: str, connection: str) -> float:
         return 30.0
@@ -169,6 +170,12 @@ class Feed:
         await self.care()
         if await self.one("select count(*) from feed_cursor where poll_asked"):
             await self.poll()
+
+    def ehr_connections(self) -> list[tuple[str, str]]:
+        return [(CLINIC, "ehr"), ("another-clinic", "ehr")]
+
+    async def fail(self) -> None:
+        raise VendorUnavailable("fake", "search", "HTTP 503")
 
     async def row(self) -> SubscriptionRow:
         (row,) = await self.store.subscriptions(CLINIC, "ehr")
@@ -294,9 +301,13 @@ async def test_events_of_a_downtime_are_recovered_at_the_start(feed: Feed) -> No
     assert (feed.server.asked, await feed.inbox()) == ([(1, 2)], ["e1", "e2"])
 
 
-async def test_a_subscription_that_was_switched_off_is_ended_and_its_job_with_it(feed: Feed) -> None:
+@pytest.mark.parametrize("change", ["setting", "address"])
+async def test_what_was_switched_off_is_ended_and_its_job_with_it(feed: Feed, change: str) -> None:
     await feed.care()
-    feed.server.off = True
+    if change == "setting":
+        feed.server.off = True
+    else:
+        feed.public_url = ""
     await feed.store.subscribe_anew(CLINIC, subscribe_job("ehr"))
     await feed.care()
     assert feed.server.ended == ["s1"]
@@ -389,6 +400,56 @@ async def test_what_is_heard_between_asking_and_keeping_is_not_overwritten(feed:
 async def test_the_state_that_is_shown(feed: Feed, change: dict[str, Any], state: str) -> None:
     await feed.care()
     assert push_state(replace(await feed.row(), **change), feed.now()) == state
+
+
+async def test_one_subscription_for_each_topic(feed: Feed) -> None:
+    signed, reopened = Subscribed("signed", "t1", counts=True, total=0), Subscribed("reopened", "t2")
+
+    async def both(endpoint: str) -> tuple[Subscribed, ...]:
+        return (signed, reopened)
+
+    feed.server.subscribe = both  # type: ignore[method-assign]
+    await feed.care()
+    await feed.deliver(1, subscription="signed")
+    await feed.deliver(1, subscription="reopened")
+    await feed.deliver(1, subscription="reopened")  # this one counts anew in each bundle
+    rows = {row.id: row for row in await feed.store.subscriptions(CLINIC, "ehr")}
+    assert {row.topic for row in rows.values()} == {"t1", "t2"}
+    assert [row.doubted for row in rows.values()] == [False, False]
+    feed.public_url = "https://other.example.test"
+    await feed.care()
+    assert feed.server.ended == []
+
+
+async def test_the_feeds_are_shown(feed: Feed) -> None:
+    gateway: Any = SimpleNamespace(store=feed.store, pipeline=feed.pipeline, connections=feed)
+    shown = await feed_status(gateway, CLINIC)
+    assert [row["state"] for row in (*shown["push"], *shown["poll"])] == ["none", "off"]
+    await feed.hint()
+    shown = await feed_status(gateway, CLINIC)
+    assert shown["push"][0]["state"] == "unmanaged"
+    assert shown["push"][0]["heard_seconds"] < 60
+    await feed.care()
+    feed.server.total = 5
+    await feed.deliver(2, 5)
+    await feed.poll()
+    (push,), (poll,) = (await feed_status(gateway, CLINIC)).values()
+    assert {name: push[name] for name in ("connection", "subscription", "state", "last_number", "missing")} == {
+        "connection": "ehr",
+        "subscription": "s1",
+        "state": "gap",
+        "last_number": 5,
+        "missing": 3,
+    }
+    assert (poll["state"], poll["last_error"]) == ("on", "")
+    assert max(poll["cursor_seconds"], poll["polled_seconds"], push["gap_seconds"], push["heard_seconds"]) < 60
+    feed.ahead += GRACE
+    await feed.care()
+    assert (await feed_status(gateway, CLINIC))["poll"][0]["state"] == "seldom"
+    feed.server.while_polling = feed.fail
+    await feed.poll()
+    failing = (await feed_status(gateway, CLINIC))["poll"][0]
+    assert (failing["state"], failing["last_error"]) == ("failing", "unavailable")
 
 
 @pytest.mark.parametrize("at_once", [True, False])

@@ -262,7 +262,8 @@ async def test_a_backlog_without_end_is_cut_only_where_the_order_holds(
 ) -> None:
     monkeypatch.setattr("gateway.kit.ehr_rung.MAX_POLL_PAGES", 2)
     pages_of(ehr, [changed("a", 1)], [changed("b", 2)], [changed("c", 3)])
-    assert [ref.encounter_id async for ref, _ in ehr.changed_encounters(None)] == ["a", "b"]
+    since = "2026-03-04T09:00:00Z"
+    assert [ref.encounter_id async for ref, _ in ehr.changed_encounters(since)] == ["a", "b"]
     pages_of(ehr, [changed("b", 2)], [changed("a", 1)], [changed("c", 3)])
     with pytest.raises(UnexpectedResponse):
-        [ref async for ref, _ in ehr.changed_encounters(None)]
+        [ref async for ref, _ in ehr.changed_encounters(since)]

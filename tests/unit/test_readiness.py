@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.canonical.clinic import ClinicFact
+from gateway.charge_settings import ChargeMapSettings
 from gateway.clinic_settings import ClinicSettings
 from gateway.mapping_join import vendor_side
 from gateway.ports.billing import BillingAdapterInfo
@@ -121,8 +123,25 @@ def test_a_connection_whose_settings_decide_is_asked() -> None:
     info = replace(billing("kareo_tebra"), mapping_of=lambda _: ({}, {"Mine": ()}))
     perhaps = ehr(may_lack=[ClinicFact.FACILITY_NPI])
     assert "NPI of the facilities" in [p.what for p in told(a_clinic(), perhaps, info)]
-    asked = readiness(Pair("clinics.lakeside", a_clinic(), perhaps, info, object()))
+    asked = readiness(Pair("clinics.lakeside", a_clinic(), perhaps, info, billing_settings=object()))
     assert "NPI of the facilities" not in [p.what for p in asked]
+
+
+@pytest.mark.parametrize(("sources", "missing"), [((), []), (("charge_map", "procedure"), ["prices"])])
+def test_what_an_ehr_connection_never_gives_is_to_fix(sources: tuple[str, ...], missing: list[str]) -> None:
+    settings = SimpleNamespace(charge_sources=sources)
+    of = load_adapter(EHR_GROUP, "smart_fhir", "test")
+    clinic = a_clinic(*(fact for fact in ClinicFact if fact is not ClinicFact.PRICES))
+    found = readiness(Pair("clinics.lakeside", clinic, of, billing("kareo_tebra"), ehr_settings=settings))
+    assert [probe.what for probe in found if not probe.ok] == missing
+
+
+def test_a_charge_map_with_a_fee_on_each_line_supplies_the_prices() -> None:
+    rules = [{"when": {"encounter_class": ["AMB"]}, "lines": [{"code": "G0101", "fee": "52.65"}]}]
+    clinic = a_clinic(*NOT_OF_THE_EHR).model_copy(
+        update={"charge_map": ChargeMapSettings.model_validate({"rules": rules})}
+    )
+    assert [p.what for p in told(clinic, ehr(lacks=[ClinicFact.PRICES]), billing()) if not p.ok] == []
 
 
 def test_an_ehr_that_bills_by_itself_is_told() -> None:

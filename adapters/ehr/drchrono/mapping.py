@@ -95,7 +95,7 @@ def fhir_record(record: EncounterRecord, options: Options) -> EncounterRecord:
 
 def billing_content(appointment: Mapping[str, Any]) -> str:
     """A short hash of all that the claim reads of an appointment: equal means that nothing of it has changed."""
-    note = appointment.get("clinical_note") or {}
+    note = note_state(appointment)
     told = {name: appointment.get(name) for name in BILLING_FIELDS}
     content = [told, case_status(appointment), note.get("locked"), note.get("updated_at")]
     return hashlib.sha256(jsonio.canonical_bytes(content)).hexdigest()[:16]
@@ -143,9 +143,15 @@ def _require_signed(appointment: Resource, found: _Found, options: Options) -> N
         )
 
 
+def note_state(appointment: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the appointment's verbose form says of its note; empty where it says nothing."""
+    found = appointment.get("clinical_note")
+    return found if isinstance(found, dict) else {}
+
+
 def is_locked(appointment: Mapping[str, Any]) -> bool:
     """Whether the visit's note is locked: DrChrono's sign-off."""
-    return (appointment.get("clinical_note") or {}).get("locked") is True
+    return note_state(appointment).get("locked") is True
 
 
 def _require_unbilled(appointment: Resource, options: Options) -> None:

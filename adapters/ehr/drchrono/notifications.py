@@ -79,8 +79,7 @@ def _note(note: Mapping[str, Any], delivery: str, zone: ZoneInfo) -> EncounterRe
 def _modified(appointment: Mapping[str, Any], delivery: str, zone: ZoneInfo) -> EncounterRef | None:
     """Only of a note that is shown to be locked: each step of an open visit is such an event, and the feed sees all."""
     ref = _known(references.of_appointment(appointment, zone), "object.id")
-    locked = isinstance(appointment.get("clinical_note"), dict) and is_locked(appointment)
-    return ref if locked else None
+    return ref if is_locked(appointment) else None
 
 
 def _deleted(appointment: Mapping[str, Any], delivery: str, zone: ZoneInfo) -> EncounterRef:

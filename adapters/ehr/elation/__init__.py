@@ -3,6 +3,7 @@
 from adapters.ehr.elation import mapping
 from adapters.ehr.elation.adapter import ElationEhr
 from adapters.ehr.elation.settings import ElationSettings
+from gateway.canonical.clinic import ClinicFact
 from gateway.ports.ehr import EhrAdapterInfo, EhrCapability
 
 ADAPTER = EhrAdapterInfo(
@@ -22,4 +23,6 @@ ADAPTER = EhrAdapterInfo(
     open=ElationEhr,
     simulator="adapters.ehr.elation.simulator",
     rows=mapping.TABLES,
+    lacks=frozenset({ClinicFact.FACILITY_NPI, ClinicFact.PROVIDER_TAXONOMY}),
+    may_lack=frozenset({ClinicFact.PAYER_ID}),
 )

@@ -219,6 +219,16 @@ class TestSubscribe:
         with pytest.raises(UnsupportedOperation):
             await ehr.missed_events("s1", 1, 2)
 
+    async def test_an_app_that_may_not_subscribe_goes_on_without(
+        self, settings: Any, context: Any, simulator: Simulator
+    ) -> None:
+        reader = await opened(settings, context, scopes=("system/Encounter.rs",))
+        try:
+            with pytest.raises(UnsupportedOperation, match="grant it the scopes"):
+                await reader.subscribe(f"{simulator.client.base_url}hook")
+        finally:
+            await reader.aclose()
+
     async def test_switched_off(self, settings: Any, context: Any) -> None:
         silent = await opened(settings, context, subscription="none")
         try:

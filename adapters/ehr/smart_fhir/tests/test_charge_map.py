@@ -13,14 +13,11 @@ from gateway.canonical import codes
 from gateway.canonical.charge_map import ChargeMap, Coding, Kind, MapLine, MapRule
 from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.clinic import ClinicFacts
-from gateway.canonical.errors import PermissionMissing
 from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.canonical.models import EncounterRef, Resource
-from gateway.kit.ehr_settings import BACKEND_SCOPES
 
 REF = EncounterRef("enc-1", "Encounter/enc-1")
 CODES = {"G0101": "52.65", "G0102": "20.00", "G0103": "24.00"}
-NEW_SCOPES = ("system/DocumentReference.rs", "system/Appointment.rs")
 
 
 def rule(code: str, kind: Kind, coding: Coding) -> MapRule:
@@ -71,13 +68,8 @@ def resources(resources: list[Resource], make: Any) -> list[Resource]:
     return [*kept, document, order, appointment]
 
 
-@pytest.fixture
-def settings(settings: dict[str, Any]) -> dict[str, Any]:
-    return {**settings, "scopes": (*BACKEND_SCOPES, *NEW_SCOPES)}
-
-
 @pytest.mark.parametrize("patient_anchored", [False, True])
-async def test_what_the_map_asks_for_is_read_and_billed(
+async def test_what_the_map_asks_for_is_asked_for_in_the_scopes_read_and_billed(
     settings: dict[str, Any], context: Any, clinic: ClinicFacts, patient_anchored: bool
 ) -> None:
     ehr = ADAPTER.open(ADAPTER.settings(**{**settings, "patient_anchored": patient_anchored}), context)
@@ -86,11 +78,3 @@ async def test_what_the_map_asks_for_is_read_and_billed(
     claim = build_claim(bundle, clinic, created="2026-03-04T12:00:00Z").claim
     billed = {i["productOrService"]["coding"][0]["code"]: str(i["net"]["value"]) for i in claim["item"]}
     assert billed == CODES
-
-
-async def test_without_the_scope_nothing_is_billed_from_what_is_left(settings: dict[str, Any], context: Any) -> None:
-    scopes = tuple(scope for scope in settings["scopes"] if "DocumentReference" not in scope)
-    ehr = ADAPTER.open(ADAPTER.settings(**{**settings, "scopes": scopes}), context)
-    with pytest.raises(PermissionMissing):
-        await ehr.fetch_encounter(REF)
-    await ehr.aclose()

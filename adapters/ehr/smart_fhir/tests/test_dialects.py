@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
 import pytest
 
 from adapters.ehr.smart_fhir import ADAPTER
 from adapters.ehr.smart_fhir.dialects import DIALECTS, DialectName, dialect_table, summary
 from adapters.ehr.smart_fhir.settings import SmartFhirSettings
-from adapters.ehr.smart_fhir.simulator import build, connection
 from adapters.ehr.smart_fhir.simulator.variants import VARIANTS
+from gateway.canonical import jsonio
 from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.errors import CredentialsRejected, NotSignedOff, PermissionMissing, RateLimited
 from gateway.canonical.fee_schedule import FeeSchedule
-from gateway.canonical.models import EncounterRef, Resource
+from gateway.canonical.models import EncounterRef
 from gateway.canonical.validation import check_encounter
-from gateway.kit.contract_support import NoPacer, Simulator, contract_context, simulator_running
-from gateway.kit.simulator import SimulatorOptions
+from gateway.kit.contract_support import NoPacer, Simulator, contract_context
 from gateway.ports.context import AdapterContext, utc_now
 
 REF = EncounterRef("enc-1", "Encounter/enc-1")
@@ -40,24 +38,6 @@ def fees() -> AdapterContext:
     held = contract_context("ehr1")
     clinic = replace(held.clinic, timezone=ZoneInfo("America/Chicago"), fee_schedule=FeeSchedule.flat(FEES))
     return replace(held, clinic=clinic, now=utc_now)
-
-
-@contextmanager
-def playing(
-    name: str, credentials: dict[str, str], resources: list[Resource], pace: float = 0.0, **knobs: str
-) -> Iterator[tuple[Simulator, dict[str, Any]]]:
-    """The simulator of a vendor, and the settings of a connection to it."""
-    chosen = {**credentials, "variant": name, **knobs}
-    with (
-        simulator_running(build, credentials=chosen, data=resources, pace=pace) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
-    ):
-        offered = connection(SimulatorOptions(url, credentials=chosen))
-        settings = {
-            key: offered.secrets[value.removeprefix("env:")] if str(value).startswith("env:") else value
-            for key, value in offered.settings.items()
-        }
-        yield Simulator(client), settings
 
 
 @asynccontextmanager
@@ -75,10 +55,8 @@ def sign(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("name", list(DialectName))
 class TestEveryDialect:
-    async def test_a_signed_visit_becomes_a_valid_claim(
-        self, name: str, credentials: Any, resources: list[Resource], fees: AdapterContext
-    ) -> None:
-        with playing(name, credentials, resources) as (simulator, settings):
+    async def test_a_signed_visit_becomes_a_valid_claim(self, name: str, playing: Any, fees: AdapterContext) -> None:
+        with playing(name) as (simulator, settings):
             sign(simulator)
             async with opened(settings, fees) as ehr:
                 bundle = ehr.normalize(await ehr.fetch_encounter(REF))
@@ -90,10 +68,8 @@ class TestEveryDialect:
         assert (lines["G0463"]["diagnosisSequence"], lines["G0463"]["net"]["value"]) == ([2, 1], Decimal("185.00"))
         assert bundle.diagnosis_codes == ("E11.9", "I10")
 
-    async def test_the_check_finds_nothing_wrong(
-        self, name: str, credentials: Any, resources: list[Resource], fees: AdapterContext
-    ) -> None:
-        with playing(name, credentials, resources) as (simulator, settings):
+    async def test_the_check_finds_nothing_wrong(self, name: str, playing: Any, fees: AdapterContext) -> None:
+        with playing(name) as (simulator, settings):
             sign(simulator)
             async with opened(settings, fees) as ehr:
                 probes = await ehr.probe()
@@ -102,10 +78,8 @@ class TestEveryDialect:
 
 
 @pytest.mark.parametrize("name", CLOSED)
-async def test_a_closed_visit_waits_for_its_signature(
-    name: str, credentials: Any, resources: list[Resource], fees: AdapterContext
-) -> None:
-    with playing(name, credentials, resources) as (simulator, settings):
+async def test_a_closed_visit_waits_for_its_signature(name: str, playing: Any, fees: AdapterContext) -> None:
+    with playing(name) as (simulator, settings):
         simulator.client.post("/_sim/close", json={"encounter_id": "enc-1"}).raise_for_status()
         async with opened(settings, fees) as ehr:
             record = await ehr.fetch_encounter(REF)
@@ -148,17 +122,17 @@ def test_a_dialect_is_nothing_but_settings_and_each_can_be_changed(name: Dialect
 class TestWhatVendorsRefuse:
     """Each line of the vendor document that a connection could run into."""
 
-    async def test_oracle_and_the_wildcard_scope(self, credentials: Any, resources: Any, fees: Any) -> None:
-        with playing("oracle_health", credentials, resources) as (_, settings):
+    async def test_oracle_and_the_wildcard_scope(self, playing: Any, fees: Any) -> None:
+        with playing("oracle_health") as (_, settings):
             with pytest.raises(ValueError, match="refuses to be asked"):
                 ADAPTER.settings(**settings, scopes=("system/*.rs",))
             async with opened(settings, fees, scopes=("system/*.rs",), forbidden_scopes=()) as ehr:
                 with pytest.raises(PermissionMissing):
                     await ehr.tokens.token()
 
-    async def test_eclinicalworks_and_group_read(self, credentials: Any, resources: Any, fees: Any) -> None:
+    async def test_eclinicalworks_and_group_read(self, playing: Any, fees: Any) -> None:
         scopes = ("system/Patient.rs", "system/Group.rs")
-        with playing("eclinicalworks", credentials, resources) as (_, settings):
+        with playing("eclinicalworks") as (_, settings):
             with pytest.raises(ValueError, match=r"system/Group\.rs"):
                 ADAPTER.settings(**settings, scopes=scopes)
             async with opened(settings, fees, scopes=scopes, forbidden_scopes=()) as ehr:
@@ -166,9 +140,9 @@ class TestWhatVendorsRefuse:
                     await ehr.tokens.token()
         assert raised.value.vendor_code == "invalid_grant"
 
-    async def test_eclinicalworks_counts_token_calls(self, credentials: Any, resources: Any, fees: Any) -> None:
+    async def test_eclinicalworks_counts_token_calls(self, playing: Any, fees: Any) -> None:
         pacer = NoPacer()
-        with playing("eclinicalworks", credentials, resources) as (simulator, settings):
+        with playing("eclinicalworks") as (simulator, settings):
             sign(simulator)
             async with opened(settings, replace(fees, pacer=pacer)) as ehr:
                 await ehr.fetch_encounter(REF)
@@ -176,16 +150,16 @@ class TestWhatVendorsRefuse:
         assert len(pacer.spent) == calls
         assert set(pacer.spent) == {(f"smart_fhir:{settings['base_url']}", 250, 60.0)}
 
-    async def test_eclinicalworks_beyond_its_minute(self, credentials: Any, resources: Any, fees: Any) -> None:
-        with playing("eclinicalworks", credentials, resources, pace=1.0, calls_per_minute="4") as (_, settings):
+    async def test_eclinicalworks_beyond_its_minute(self, playing: Any, fees: Any) -> None:
+        with playing("eclinicalworks", pace=1.0, calls_per_minute="4") as (_, settings):
             async with opened(settings, fees) as ehr:
                 with pytest.raises(RateLimited):
                     await ehr.fetch_encounter(REF)
 
     @pytest.mark.parametrize("name", ["epic", "eclinicalworks", "veradigm"])
-    async def test_a_key_of_the_wrong_kind(self, name: str, credentials: Any, resources: Any, fees: Any) -> None:
+    async def test_a_key_of_the_wrong_kind(self, name: str, playing: Any, fees: Any, credentials: Any) -> None:
         wrong = {"private_key": credentials["private_jwk"], "algorithm": "ES384", "key_id": ""}
-        with playing(name, credentials, resources) as (_, settings):
+        with playing(name) as (_, settings):
             async with opened(settings, fees, **wrong) as ehr:
                 with pytest.raises(CredentialsRejected):
                     await ehr.tokens.token()
@@ -193,9 +167,9 @@ class TestWhatVendorsRefuse:
         assert "RS384; ES384 is used, as set" in probes["discovery"].detail
         assert "algorithm" in probes["access token"].remedy
 
-    async def test_veradigm_reads_keys_by_night(self, credentials: Any, resources: Any, fees: Any) -> None:
-        with playing("veradigm", {**credentials, "jwks": '{"keys":[]}'}, resources) as (simulator, settings):
-            keys = {"jwks": httpx.Response(200, text=credentials["jwks"]).json()}
+    async def test_veradigm_reads_keys_by_night(self, playing: Any, fees: Any, credentials: Any) -> None:
+        with playing("veradigm", jwks='{"keys":[]}') as (simulator, settings):
+            keys = {"jwks": jsonio.loads(credentials["jwks"])}
             simulator.client.post("/_sim/publish_keys", json=keys).raise_for_status()
             async with opened(settings, fees) as ehr:
                 with pytest.raises(CredentialsRejected):
@@ -203,8 +177,8 @@ class TestWhatVendorsRefuse:
                 simulator.client.post("/_sim/nightly").raise_for_status()
                 assert await ehr.tokens.token()
 
-    async def test_veradigm_and_scopes_of_the_other_grammar(self, credentials: Any, resources: Any, fees: Any) -> None:
-        with playing("veradigm", credentials, resources) as (_, settings):
+    async def test_veradigm_and_scopes_of_the_other_grammar(self, playing: Any, fees: Any) -> None:
+        with playing("veradigm") as (_, settings):
             async with opened(settings, fees, scope_style="v2") as ehr:
                 with pytest.raises(PermissionMissing):
                     await ehr.tokens.token()
@@ -213,8 +187,8 @@ class TestWhatVendorsRefuse:
                 assert await ehr.tokens.token()
 
     @pytest.mark.parametrize("name", ["oracle_health", "veradigm"])
-    async def test_another_accept_header_is_406(self, name: str, credentials: Any, resources: Any, fees: Any) -> None:
-        with playing(name, credentials, resources) as (simulator, settings):
+    async def test_another_accept_header_is_406(self, name: str, playing: Any, fees: Any) -> None:
+        with playing(name) as (simulator, settings):
             sign(simulator)
             async with opened(settings, fees, accept="application/json") as ehr:
                 token = await ehr.tokens.token()
@@ -223,8 +197,8 @@ class TestWhatVendorsRefuse:
         assert (answer.status_code, answer.content) == (406, b"")
 
     @pytest.mark.parametrize("name", ANCHORED)
-    async def test_a_search_without_a_patient(self, name: str, credentials: Any, resources: Any, fees: Any) -> None:
-        with playing(name, credentials, resources) as (simulator, settings):
+    async def test_a_search_without_a_patient(self, name: str, playing: Any, fees: Any) -> None:
+        with playing(name) as (simulator, settings):
             async with opened(settings, fees) as ehr:
                 headers = {"Accept": ehr.settings.accept, "Authorization": f"Bearer {await ehr.tokens.token()}"}
             answer = simulator.client.get("/fhir/Condition", params={"encounter": "enc-1"}, headers=headers)
@@ -235,70 +209,60 @@ class TestQuirks:
     """Quirks that belong to no one vendor, by the simulator's knobs."""
 
     @pytest.mark.parametrize("errors", ["oauth", "epic", "subcode", "gateway", "html"])
-    async def test_no_form_of_a_token_error_is_retried(
-        self, errors: str, credentials: Any, resources: Any, fees: Any
-    ) -> None:
-        with playing("generic", credentials, resources, errors=errors) as (_, settings):
+    async def test_no_form_of_a_token_error_is_retried(self, errors: str, playing: Any, fees: Any) -> None:
+        with playing("generic", errors=errors) as (_, settings):
             async with opened(settings, fees, client_id="somebody-else") as ehr:
                 with pytest.raises(CredentialsRejected):
                     await ehr.tokens.token()
 
     @pytest.mark.parametrize("lifetime", ["number", "text", "absent"])
-    async def test_each_way_to_write_the_tokens_life(
-        self, lifetime: str, credentials: Any, resources: Any, fees: Any
-    ) -> None:
-        with playing("generic", credentials, resources, lifetime=lifetime) as (simulator, settings):
+    async def test_each_way_to_write_the_tokens_life(self, lifetime: str, playing: Any, fees: Any) -> None:
+        with playing("generic", lifetime=lifetime) as (simulator, settings):
             async with opened(settings, fees) as ehr:
                 assert await ehr.tokens.token() == await ehr.tokens.token()
             assert simulator.ledger()["calls"]["token"] == 1
 
-    async def test_only_es384(self, credentials: Any, resources: Any, fees: Any) -> None:
-        with playing("generic", credentials, resources, algorithms="ES384") as (_, settings):
+    async def test_only_es384(self, playing: Any, fees: Any) -> None:
+        with playing("generic", algorithms="ES384") as (_, settings):
             async with opened(settings, fees) as ehr:
                 assert await ehr.tokens.token()
 
-    async def test_only_rs_scopes(self, credentials: Any, resources: Any, fees: Any) -> None:
-        with playing("generic", credentials, resources, letters="rs", grammar="v2") as (_, settings):
+    async def test_only_rs_scopes(self, playing: Any, fees: Any) -> None:
+        with playing("generic", letters="rs", grammar="v2") as (_, settings):
             async with opened(settings, fees, subscription="none") as ehr:
                 assert await ehr.tokens.token()
                 assert ehr.tokens.missing_scopes() == ()
 
-    async def test_a_discovery_document_that_lies_is_overruled(
-        self, credentials: Any, resources: Any, fees: Any
-    ) -> None:
-        with playing("generic", credentials, resources, discovery="wrong") as (simulator, settings):
+    async def test_a_discovery_document_that_lies_is_overruled(self, playing: Any, fees: Any) -> None:
+        with playing("generic", discovery="wrong") as (simulator, settings):
             token_url = f"{str(simulator.client.base_url).rstrip('/')}/auth/token"
             async with opened(settings, fees, token_url=token_url) as ehr:
                 assert await ehr.tokens.token()
                 assert "token_url is used instead" in (await ehr.probe())[1].detail
 
-    async def test_smart_1_0_names_its_endpoint_in_the_capability_statement(
-        self, credentials: Any, resources: Any, fees: Any
-    ) -> None:
-        with playing("generic", credentials, resources, discovery="metadata") as (_, settings):
+    async def test_smart_1_0_names_its_endpoint_in_the_capability_statement(self, playing: Any, fees: Any) -> None:
+        with playing("generic", discovery="metadata") as (_, settings):
             async with opened(settings, fees) as ehr:
                 assert await ehr.tokens.token()
                 assert "CapabilityStatement" in (await ehr.probe())[1].detail
 
-    async def test_a_refusal_inside_http_200_is_one(self, credentials: Any, resources: Any, fees: Any) -> None:
+    async def test_a_refusal_inside_http_200_is_one(self, playing: Any, fees: Any) -> None:
         knobs = {"refusals_as_200": "true", "scopes": "system/Encounter.rs"}
-        with playing("generic", credentials, resources, **knobs) as (_, settings):
+        with playing("generic", **knobs) as (_, settings):
             async with opened(settings, fees) as ehr:
                 with pytest.raises(PermissionMissing):
                     await ehr.fetch_encounter(REF)
 
-    async def test_an_entry_on_two_pages_counts_once(self, credentials: Any, resources: Any, fees: Any) -> None:
-        with playing("generic", credentials, resources, repeats="true", total="false", page_size="1") as (_, settings):
+    async def test_an_entry_on_two_pages_counts_once(self, playing: Any, fees: Any) -> None:
+        with playing("generic", repeats="true", total="false", page_size="1") as (_, settings):
             async with opened(settings, fees) as ehr:
                 found = await ehr.client.search("Condition", {"encounter": "enc-1"})
                 pages = [page async for page in ehr.client.pages("Condition", {"encounter": "enc-1"})]
         assert sorted(r["id"] for r in found) == ["con-1", "con-2"]
         assert sum(map(len, pages)) == 3
 
-    async def test_a_page_that_expires_begins_the_search_anew(
-        self, credentials: Any, resources: Any, fees: Any
-    ) -> None:
-        with playing("generic", credentials, resources, page_size="1") as (simulator, settings):
+    async def test_a_page_that_expires_begins_the_search_anew(self, playing: Any, fees: Any) -> None:
+        with playing("generic", page_size="1") as (simulator, settings):
             async with opened(settings, fees) as ehr:
                 pages = ehr.client.pages("Condition", {"encounter": "enc-1"})
                 await anext(pages)
@@ -306,8 +270,8 @@ class TestQuirks:
                 with pytest.raises(Exception, match="expired"):
                     await anext(pages)
 
-    async def test_masked_elements_are_no_obstacle(self, credentials: Any, resources: Any, fees: Any) -> None:
-        with playing("generic", credentials, resources, masked="Patient.telecom,Patient.address") as (sim, settings):
+    async def test_masked_elements_are_no_obstacle(self, playing: Any, fees: Any) -> None:
+        with playing("generic", masked="Patient.telecom,Patient.address") as (sim, settings):
             sign(sim)
             async with opened(settings, fees) as ehr:
                 assert ehr.normalize(await ehr.fetch_encounter(REF)).charges

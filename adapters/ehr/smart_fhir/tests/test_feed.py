@@ -169,6 +169,18 @@ class TestRungs:
         ehr.sign("e0", "e3")
         assert ids(await poll(ehr.adapter(feed="last_updated"))) == {"e0", "e3"}
 
+    @pytest.mark.parametrize("feed", ["last_updated", "date", "bulk"])
+    async def test_what_was_signed_before_the_first_look_is_no_news_even_if_the_ehr_gives_it(
+        self, serve: Any, feed: str
+    ) -> None:
+        ehr = serve(DAY)
+        ehr.sign("e0")
+        ehr.tell("refuse", feeds={feed: "ignored"})
+        adapter = ehr.adapter(feed=feed, lookback_minutes=0)
+        assert await poll(adapter) == []
+        ehr.sign("e1")
+        assert ids(await poll(adapter)) == {"e1"}
+
     async def test_appointments_ask_for_the_patients_of_a_day_only(self, serve: Any) -> None:
         ehr = serve([resource for number in range(20) for resource in visit(number, number)])
         ehr.sign(*(f"e{number}" for number in range(20)))
@@ -303,6 +315,13 @@ class TestChoice:
         ehr.sign("e1")
         assert "e1" in ids(await poll(adapter, cursor))
         assert ehr.choice()["feed"] == "date"
+
+    async def test_a_recorded_rung_that_the_settings_rule_out_is_left(self, serve: Any) -> None:
+        ehr = serve(DAY)
+        await poll(ehr.adapter())
+        assert ehr.choice()["feed"] == "last_updated"
+        await poll(ehr.adapter(patient_anchored=True))
+        assert ehr.choice()["feed"] in ("bulk", "appointments")
 
     async def test_a_patient_anchored_connection_polls_by_export_or_appointments(self, serve: Any) -> None:
         ehr = serve(DAY, patient_anchored="true", export="")
