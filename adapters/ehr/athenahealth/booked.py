@@ -45,7 +45,7 @@ class BookedAppointments:
     async def lately(self, since: datetime, until: datetime) -> list[Row]:
         """Visits that are over, of the days between two instants."""
         start, end = (moment_.astimezone(EASTERN).date() for moment_ in (since, until))
-        rows = await self._of(await self._departments(), start, end)
+        rows = await self._of(await self._departments(), start, end + timedelta(days=1))  # a department may be ahead
         return [row for row in rows if _is_over(row)]
 
     async def _of(self, departments: Iterable[str], start: date, end: date) -> list[Row]:
