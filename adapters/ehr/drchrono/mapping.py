@@ -217,7 +217,7 @@ def _care_team(found: _Found, people: Iterable[Resource]) -> list[dict[str, Any]
         raise MappingError(
             "Appointment.doctor",
             "the visit names a doctor whom DrChrono does not show to the gateway",
-            "Check that the doctor still exists in DrChrono and that the consenting user may see the practice's doctors.",
+            "Check that the doctor still exists in DrChrono, and that the consenting user may see all doctors.",
         )
     return [
         {
