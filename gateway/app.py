@@ -17,18 +17,19 @@ from typing import Any
 from gateway.canonical.errors import ConfigurationError, StoreError
 from gateway.connections import OpenConnections, open_connections
 from gateway.pipeline.context import Pipeline, RetryPolicy
-from gateway.pipeline.receive import poll_job
+from gateway.pipeline.receive import poll_job, subscribe_job
 from gateway.pipeline.reconcile import reconcile_job
+from gateway.pipeline.superbill import superbills_job
 from gateway.pipeline.worker import Worker
 from gateway.pipeline.write_back import write_back_job
 from gateway.ports.billing import BillingCapability
 from gateway.ports.ehr import EhrCapability
-from gateway.ports.records import JobKind, NewJob
 from gateway.settings import LoadedSettings
 from gateway.store.embedded import EmbeddedPostgres
 from gateway.store.migrate import migrate
 from gateway.store.postgres import CANNOT_START, PostgresStore
 from gateway.store.queue import WorkerSession
+from gateway.superbill_intake import close_superbills, open_superbills
 from gateway.telemetry import Tracer
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,8 @@ async def open_gateway(loaded: LoadedSettings) -> AsyncIterator[Gateway]:
     retry = RetryPolicy(workers.retry_base_seconds, workers.retry_cap_seconds, timedelta(hours=workers.give_up_hours))
     clinics = {clinic_id: clinic.facts(clinic_id) for clinic_id, clinic in loaded.gateway.clinics.items()}
     tracer = Tracer()
-    pipeline = Pipeline(store, clinics, connections, retry, span=tracer.span)
+    superbills = open_superbills(loaded)
+    pipeline = Pipeline(store, clinics, connections, retry, span=tracer.span, superbills=superbills)
     try:
         await migrate_database(store)
         await store.open()
@@ -92,6 +94,7 @@ async def open_gateway(loaded: LoadedSettings) -> AsyncIterator[Gateway]:
     finally:
         tracer.close()
         await connections.aclose()
+        await close_superbills(superbills)
         await session.close()
         await store.close()
         await database.close()
@@ -118,10 +121,14 @@ def build_api(gateway: Gateway) -> Any:
     from fastapi import FastAPI  # noqa: PLC0415  (a worker alone needs no web framework)
 
     from gateway.api.health import health_router  # noqa: PLC0415
+    from gateway.api.keys import key_router  # noqa: PLC0415
+    from gateway.api.superbills import superbill_router  # noqa: PLC0415
     from gateway.api.webhooks import webhook_router  # noqa: PLC0415
 
     app = FastAPI(title="FHIR billing gateway", docs_url=None, redoc_url=None)
     app.include_router(webhook_router(gateway.pipeline, gateway.loaded.gateway.server.max_body_bytes))
+    app.include_router(key_router(gateway.pipeline))
+    app.include_router(superbill_router(gateway.pipeline))
     app.include_router(health_router(gateway.store.check))
     return app
 
@@ -173,7 +180,7 @@ async def _serve(gateway: Gateway, listening: socket.socket, stop: asyncio.Event
 
 
 async def _keep_schedule(gateway: Gateway, stop: asyncio.Event) -> None:
-    """Make sure that every feed has its poll job, and ask EHRs for notifications once at the start."""
+    """Make sure that every feed has its poll job, and ask EHRs for notifications anew at each start."""
     first = True
     while not stop.is_set():
         try:
@@ -189,6 +196,9 @@ async def _keep_schedule(gateway: Gateway, stop: asyncio.Event) -> None:
 
 async def _schedule(gateway: Gateway, *, subscribe: bool) -> None:
     await _schedule_feeds(gateway, subscribe=subscribe)
+    for clinic_id, link in gateway.pipeline.superbills.items():
+        if link.place is not None:
+            await gateway.store.ensure_job(clinic_id, superbills_job(link.connection))
     learning = {BillingCapability.POLL_OUTCOME, BillingCapability.INBOUND_OUTCOME}
     for clinic_id, name in gateway.connections.billing_connections():
         if learning & gateway.connections.billing_info(clinic_id, name).capabilities:
@@ -203,5 +213,4 @@ async def _schedule_feeds(gateway: Gateway, *, subscribe: bool) -> None:
         if gateway.connections.writes_back(clinic_id, name):
             await gateway.store.ensure_job(clinic_id, write_back_job(name))
         if subscribe and EhrCapability.SUBSCRIBE in capabilities and gateway.connections.public_url:
-            job = NewJob(JobKind.SUBSCRIBE, f"subscribe:{name}", {"connection": name}, priority=1)
-            await gateway.store.ensure_job(clinic_id, job)
+            await gateway.store.subscribe_anew(clinic_id, subscribe_job(name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    Discriminator,
     Field,
     GetCoreSchemaHandler,
     GetPydanticSchema,
+    Tag,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     model_validator,
@@ -159,6 +161,22 @@ class UnitsOfTimeSettings(Strict):
         return self
 
 
+def _either(structure: str, scalar: str) -> Callable[[Any], str]:
+    """Which of two alternatives a value is meant to be, so that its mistakes are told and no others."""
+    return lambda value: scalar if isinstance(value, str | int | float | Decimal) else structure
+
+
+Units = Annotated[
+    Annotated[Decimal, Field(gt=0, lt=10**5), Tag("number")] | Annotated[UnitsOfTimeSettings, Tag("minutes")],
+    Discriminator(_either("minutes", "number")),
+]
+Pointers = Annotated[
+    Annotated[Literal["all", "first"], Tag("word")]
+    | Annotated[tuple[Annotated[str, AfterValidator(_diagnosis)], ...], Field(min_length=1), Tag("codes")],
+    Discriminator(_either("codes", "word")),
+]
+
+
 class MapLineSettings(Strict):
     """A claim line that a rule makes."""
 
@@ -166,10 +184,10 @@ class MapLineSettings(Strict):
         description="CPT or HCPCS code; own: the one that the procedure, charge, order or type itself has."
     )
     modifiers: Modifiers = Field(default=(), description="Up to four modifiers, in order.")
-    units: Annotated[Decimal, Field(gt=0, lt=10**5)] | UnitsOfTimeSettings | None = Field(
+    units: Units | None = Field(
         default=None, description="A number, or `per` and `rule`; else the ChargeItem's quantity, else 1."
     )
-    diagnoses: Literal["all", "first"] | tuple[Annotated[str, AfterValidator(_diagnosis)], ...] = Field(
+    diagnoses: Pointers = Field(
         default="all",
         description="all: the reasons of the procedure or charge, else the visit's first four diagnoses. first: the "
         "first one. A list: those of these ICD-10-CM codes that the visit has.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gateway.canonical.errors import ConfigurationError
-from gateway.commands.connect import register as register_connect
+from gateway.commands import backfill, connect, new_adapter, superbill
 
 if TYPE_CHECKING:
     from gateway.settings import LoadedSettings
@@ -108,7 +108,7 @@ def status(
     encounters: Annotated[bool, typer.Option("--encounters", help="Each encounter with its submissions too.")] = False,
     json: JsonOutput = False,
 ) -> None:
-    """Encounters by state, the queue, open batches, odd messages, dead letters and stopped connections."""
+    """Encounters by state, the queue, open batches, odd messages, dead letters, stopped connections, and the feeds."""
     from gateway.operations import show_status  # noqa: PLC0415
 
     asyncio.run(show_status(_loaded(config), json, encounters=encounters))
@@ -126,11 +126,14 @@ def holds(config: Config = DEFAULT_CONFIG, json: JsonOutput = False) -> None:
 def recheck(
     encounter: Annotated[str, typer.Argument(help="Encounter id as `gateway holds` prints it, or `all`.")],
     config: Config = DEFAULT_CONFIG,
+    send_before_go_live: Annotated[
+        bool, typer.Option("--send-before-go-live", help="Also from before go_live: it was not billed elsewhere.")
+    ] = False,
 ) -> None:
     """Fetch and check held encounters again, for instance after the configuration was corrected."""
     from gateway.operations import recheck_holds  # noqa: PLC0415
 
-    count = asyncio.run(recheck_holds(_loaded(config), encounter))
+    count = asyncio.run(recheck_holds(_loaded(config), encounter, send_before_go_live=send_before_go_live))
     typer.echo(f"{count} queued")
     raise typer.Exit(0 if count else 1)
 
@@ -242,7 +245,8 @@ def demo(
     raise typer.Exit(asyncio.run(run_matrix(options) if ALL in (ehr, billing) else run_demo(options)))
 
 
-register_connect(app)
+for command in (backfill, connect, superbill, new_adapter):
+    command.register(app)
 
 if __name__ == "__main__":
     main()

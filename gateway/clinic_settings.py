@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -11,6 +12,7 @@ from gateway.canonical.clinic import BillingProvider, ClinicFacts, KnownLocation
 from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.charge_settings import ChargeMapSettings, FeeScheduleSetting
 from gateway.settings_base import Npi, Strict
+from gateway.superbill_settings import SuperbillSettings
 
 _ADDRESS = "A FHIR Address: line, city, state, postalCode (ZIP+4), country."
 
@@ -95,8 +97,15 @@ class ClinicSettings(Strict):
     providers: dict[str, ProviderSettings] = Field(
         default_factory=dict, description="What the EHR does not tell of a provider, by NPI, or by id there."
     )
+    go_live: date | None = Field(
+        default=None,
+        description="First date of service that is billed here; earlier ones are held, as they were billed elsewhere.",
+    )
     ehr: dict[str, ConnectionSettings] = Field(min_length=1, description="EHR connections by name.")
     billing: dict[str, BillingConnectionSettings] = Field(min_length=1, description="Billing connections by name.")
+    superbills: SuperbillSettings | None = Field(
+        default=None, description="Charges that come as an export of superbills; see how-to/superbills.md."
+    )
     default_billing: str = Field(default="", description="Which billing connection claims go to; needed for several.")
 
     @field_validator("timezone")
@@ -118,6 +127,7 @@ class ClinicSettings(Strict):
             place_of_service=self.place_of_service,
             fee_schedule=self.fee_schedule,
             payer_ids=dict(self.payer_ids),
+            go_live=self.go_live,
             locations={key: location.known() for key, location in self.locations.items()},
             providers={key: provider.known() for key, provider in self.providers.items()},
             charge_map=self.charge_map.map(),

@@ -14,6 +14,7 @@ from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.errors import ConfigurationError
 from gateway.dry_connection import dry_connection
 from gateway.feature_matrix import fact_sheets, matrix
+from gateway.feed_status import feed_status
 from gateway.mapping_document import mapping_document
 from gateway.mapping_print import FORMATS
 from gateway.pipeline.receive import new_trace
@@ -24,9 +25,10 @@ from gateway.readiness import Pair, readiness
 from gateway.registry import BILLING_GROUP, EHR_GROUP, load_adapter
 from gateway.settings import LoadedSettings
 from gateway.store.postgres import PostgresStore
+from gateway.superbill_intake import probe_superbills
 
 console = Console()
-_STATUS = ("states", "queue", "batches", "messages", "dead_letters", "stopped")
+_STATUS = ("states", "queue", "batches", "messages", "dead_letters", "stopped", "backfills")
 
 
 async def migrate_now(loaded: LoadedSettings) -> list[int]:
@@ -59,6 +61,8 @@ async def _probes(gateway: Gateway) -> dict[str, list[Probe]]:
         probes[f"{clinic} / {name} ({connections.billing_info(clinic, name).title})"] = await connections.billing(
             clinic, name
         ).probe()
+    for clinic, place in gateway.pipeline.superbills.items():
+        probes[f"{clinic} / {place.connection} (superbills)"] = await probe_superbills(place)
     return probes
 
 
@@ -67,13 +71,14 @@ def _still_missing(loaded: LoadedSettings, gateway: Gateway) -> dict[str, list[P
     found: dict[str, list[Probe]] = {}
     for clinic, name in gateway.connections.ehr_connections():
         billing = gateway.connections.default_billing(clinic)
-        info = gateway.connections.billing_info(clinic, billing)
+        ehr, info = gateway.connections.ehr_info(clinic, name), gateway.connections.billing_info(clinic, billing)
         pair = Pair(
             where=f"clinics.{clinic}",
             clinic=loaded.gateway.clinics[clinic],
-            ehr=gateway.connections.ehr_info(clinic, name),
+            ehr=ehr,
             billing=info,
-            settings=loaded.adapter_settings(info.settings, clinic, "billing", billing),
+            ehr_settings=loaded.adapter_settings(ehr.settings, clinic, "ehr", name),
+            billing_settings=loaded.adapter_settings(info.settings, clinic, "billing", billing),
         )
         found[f"{clinic} / before the first claim from {name} to {billing}"] = readiness(pair)
     return found
@@ -92,9 +97,9 @@ def print_probes(probes: dict[str, list[Probe]], *, as_json: bool = False) -> No
     for link, found in probes.items():
         console.print(f"[bold]{link}[/]")
         for probe in found:
-            mark = "[green]works [/]" if probe.ok else "[red]to fix[/]"
+            mark = ("[cyan]note  [/]" if probe.remedy else "[green]works [/]") if probe.ok else "[red]to fix[/]"
             console.print(f"  {mark}  {probe.what}" + (f": {probe.detail}" if probe.detail else ""))
-            if not probe.ok and probe.remedy:
+            if probe.remedy:
                 console.print(f"          [yellow]{probe.remedy}[/]")
 
 
@@ -103,7 +108,10 @@ async def show_status(loaded: LoadedSettings, as_json: bool, *, encounters: bool
     names = (*_STATUS, "encounters") if encounters else _STATUS
     async with open_gateway(loaded) as gateway:
         status = {
-            clinic: {name: await gateway.store.report(name, clinic) for name in names}
+            clinic: {
+                **{name: await gateway.store.report(name, clinic) for name in names},
+                **await feed_status(gateway, clinic),
+            }
             for clinic in loaded.gateway.clinics
         }
     if as_json:
@@ -118,8 +126,14 @@ async def show_status(loaded: LoadedSettings, as_json: bool, *, encounters: bool
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(*(name.replace("_", " ") for name in rows[0]), title=title, title_justify="left")
     for row in rows:
-        table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*map(_cell, row.values()))
     return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return "-" if value is None else str(value)
 
 
 async def show_holds(loaded: LoadedSettings, as_json: bool) -> None:
@@ -146,22 +160,27 @@ async def show_holds(loaded: LoadedSettings, as_json: bool) -> None:
                     console.print(f"    {finding.fix}", style="yellow", highlight=False, markup=False)
 
 
-async def recheck_holds(loaded: LoadedSettings, encounter: str) -> int:
-    """Queue held encounters to be fetched and checked anew; returns how many."""
+async def recheck_holds(loaded: LoadedSettings, encounter: str, *, send_before_go_live: bool = False) -> int:
+    """Queue held encounters to be fetched and checked anew; returns how many.
+
+    With `send_before_go_live` they may be from before the clinic's go-live date.
+    """
     count = 0
     async with open_gateway(loaded) as gateway:
         for clinic in loaded.gateway.clinics:
             for row in await gateway.store.open_holds(clinic):
                 if encounter in ("all", row["encounter_id"]):
-                    await _recheck(gateway.store, clinic, row["encounter_id"])
+                    await _recheck(gateway.store, clinic, row["encounter_id"], send_before_go_live)
                     count += 1
     return count
 
 
-async def _recheck(store: PostgresStore, clinic: str, encounter_id: str) -> None:
+async def _recheck(store: PostgresStore, clinic: str, encounter_id: str, send_before_go_live: bool) -> None:
     trace, entity = new_trace(), f"Encounter/{encounter_id}"
     event = AuditEvent(Step.RECHECK_REQUESTED, utc_now(), clinic, trace, encounter_id=encounter_id, entities=(entity,))
     async with store.unit_of_work(clinic) as unit:
+        if send_before_go_live:
+            await unit.allow_before_go_live([encounter_id])
         await unit.recheck(encounter_id, trace)
         await unit.commit(event)
 

@@ -54,6 +54,11 @@ def _has_zip_plus_four(clinic: ClinicSettings) -> bool:
     )
 
 
+def _has_prices(clinic: ClinicSettings) -> bool:
+    lines = [line for rule in clinic.charge_map.rules for line in rule.lines]
+    return len(clinic.fee_schedule) > 0 or (bool(lines) and all(line.fee is not None for line in lines))
+
+
 def _has_places(clinic: ClinicSettings) -> bool:
     said = "place_of_service" in clinic.model_fields_set
     return said or any(location.place_of_service for location in clinic.locations.values())
@@ -64,63 +69,63 @@ _FACTS: Mapping[ClinicFact, _Told] = {
         "charges",
         "a claim says by CPT or HCPCS code what was done (box 24D)",
         "Claim.item.productOrService",
-        "charge_map: what is billed for what the EHR holds",
+        "charge_map (what is billed for what the EHR holds)",
         lambda clinic: bool(clinic.charge_map.rules),
     ),
     ClinicFact.PRICES: _Told(
         "prices",
         "each line has a charge (box 24F)",
         "Claim.item.unitPrice",
-        "fee_schedule: the clinic's price of each code",
-        lambda clinic: len(clinic.fee_schedule) > 0,
+        "fee_schedule (the clinic's price of each code)",
+        _has_prices,
     ),
     ClinicFact.PAYER_ID: _Told(
         "payer ids",
         "the billing system routes a claim by the payer's id",
         "Organization.identifier",
-        "payer_ids: the id of each payer by its name in the EHR",
+        "payer_ids (the id of each payer by its name in the EHR)",
         lambda clinic: bool(clinic.payer_ids),
     ),
     ClinicFact.PLACE_OF_SERVICE: _Told(
         "place of service",
         "each line says where it was done (box 24B), and without a word all is billed as done in an office (11)",
         "Claim.item.location",
-        "place_of_service of each of `locations`, and of the clinic for all others",
+        "locations.<id or name>.place_of_service, and place_of_service for all others",
         _has_places,
     ),
     ClinicFact.FACILITY_NPI: _Told(
         "NPI of the facilities",
         "the service facility is identified by it (box 32a)",
         "Location.identifier",
-        "npi of each of `locations`",
+        "locations.<id or name>.npi",
         lambda clinic: any(location.npi for location in clinic.locations.values()),
     ),
     ClinicFact.FACILITY_ADDRESS: _Told(
         "addresses of the facilities",
         "a claim that names a service facility gives its address (box 32)",
         "Location.address",
-        "address of each of `locations`",
+        "locations.<id or name>.address",
         lambda clinic: any(location.address for location in clinic.locations.values()),
     ),
     ClinicFact.PROVIDER_NPI: _Told(
         "NPI of the providers",
         "the rendering provider is identified by it (box 24J)",
         "Practitioner.identifier",
-        "npi of each of `providers`",
+        "providers.<id>.npi",
         lambda clinic: any(provider.npi for provider in clinic.providers.values()),
     ),
     ClinicFact.PROVIDER_TAXONOMY: _Told(
         "taxonomy of the providers",
         "some payers ask for the rendering provider's (PRV*PE)",
         "Practitioner.qualification",
-        "taxonomy of each of `providers`",
+        "providers.<NPI>.taxonomy",
         lambda clinic: any(provider.taxonomy for provider in clinic.providers.values()),
     ),
     ClinicFact.BILLING_ADDRESS: _Told(
         "address of the billing provider",
         "every claim has it (box 33)",
         "Claim.provider.resolve().address",
-        "billing_provider.address: line, city, state and postalCode",
+        "billing_provider.address (line, city, state and postalCode)",
         _has_address,
     ),
     ClinicFact.BILLING_ZIP_PLUS_FOUR: _Told(
@@ -142,22 +147,30 @@ _FACTS: Mapping[ClinicFact, _Told] = {
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A clinic's EHR and billing system. `where` names the clinic's part of gateway.yaml, `settings` are the billing
-    connection's own."""
+    """A clinic's EHR and billing system with their connections' settings; `where` names its part of gateway.yaml."""
 
     where: str
     clinic: ClinicSettings
     ehr: EhrAdapterInfo
     billing: BillingAdapterInfo
-    settings: object = None
+    ehr_settings: object = None
+    billing_settings: object = None
+
+    @property
+    def lacked(self) -> frozenset[ClinicFact]:
+        """What the EHR never gives on this connection."""
+        always = self.ehr.lacks | NOT_OF_THE_EHR
+        if self.ehr_settings is None or self.ehr.lacks_of is None:
+            return always
+        return always | self.ehr.lacks_of(self.ehr_settings)
 
 
 def readiness(pair: Pair) -> list[Probe]:
     """The lines of `gateway check` for a pair.
 
-    One that is not `ok` is missing for sure; one that is ok tells what may be missing for some visits or payers.
+    One that is not `ok` is missing for sure; a note tells what may be missing for some visits or payers.
     """
-    takes = _taken(pair.billing, pair.settings)
+    takes = _taken(pair.billing, pair.billing_settings)
     lines = [*_own_billing(pair.ehr), *(line for fact in ClinicFact for line in _line(fact, pair, takes))]
     if all(line.ok for line in lines):
         lines.append(Probe("nothing is missing that every claim of this pair needs", ok=True))
@@ -167,7 +180,7 @@ def readiness(pair: Pair) -> list[Probe]:
 def _line(fact: ClinicFact, pair: Pair, takes: frozenset[ClinicFact]) -> Iterator[Probe]:
     told = _FACTS[fact]
     needed = fact in OF_EVERY_CLAIM | pair.billing.needs
-    never, perhaps = fact in pair.ehr.lacks | NOT_OF_THE_EHR, fact in pair.ehr.may_lack
+    never, perhaps = fact in pair.lacked, fact in pair.ehr.may_lack
     if not (needed or fact in takes) or not (never or perhaps) or told.supplied(pair.clinic):
         return
     key = f"{pair.where}.{told.key}"
@@ -176,16 +189,16 @@ def _line(fact: ClinicFact, pair: Pair, takes: frozenset[ClinicFact]) -> Iterato
         yield Probe(told.what, ok=False, detail=detail, remedy=f"Fill {key}.")
         return
     source = "gateway.yaml has none" if fact in NOT_OF_THE_EHR else "the EHR may not have it"
-    yield Probe(told.what, ok=True, detail=f"{source}; {told.why}. It can come from {key}")
+    yield Probe(told.what, ok=True, detail=f"{told.why}; {source}", remedy=f"If claims are held for it, fill {key}.")
 
 
 def _own_billing(ehr: EhrAdapterInfo) -> Iterator[Probe]:
     if ehr.bills_itself:
-        detail = (
-            "this EHR makes claims by itself. Have that switched off for the visits that are billed here, or bill none "
-            f"of them here: nobody else sees both claims before the payer does. See {ehr.docs}"
+        detail = "this EHR makes claims by itself, and nobody but the payer sees two claims for one visit"
+        remedy = (
+            f"Have that switched off for the visits that are billed here, or bill none of them here; see {ehr.docs}."
         )
-        yield Probe("double billing", ok=True, detail=detail)
+        yield Probe("double billing", ok=True, detail=detail, remedy=remedy)
 
 
 def _taken(billing: BillingAdapterInfo, settings: object) -> frozenset[ClinicFact]:

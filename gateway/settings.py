@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
 from gateway.canonical.errors import ConfigurationError
 from gateway.clinic_settings import ClinicSettings
+from gateway.kit.smart_key import is_safe_url
 from gateway.settings_base import Strict
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -27,9 +28,18 @@ class ServerSettings(Strict):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on.")
     public_url: str = Field(
-        default="", description="How EHRs reach this gateway, e.g. https://gateway.clinic.example; for subscriptions."
+        default="",
+        description="How EHRs reach this gateway, e.g. https://gateway.clinic.example; for subscriptions. https only.",
     )
     max_body_bytes: int = Field(default=5_000_000, gt=0, description="Largest webhook body that is read.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _private_on_the_way(cls, value: str) -> str:
+        """Notifications carry a secret, and may carry a whole encounter."""
+        if value and not is_safe_url(value):
+            raise ValueError("must be an https URL (http is for this machine only)")
+        return value.rstrip("/")
 
 
 class WorkerSettings(Strict):
@@ -178,16 +188,33 @@ def _where(path: Path, lines: dict[str, int], keys: tuple[str, ...]) -> str:
     return f"{path}{line} {'.'.join(keys)}".rstrip()
 
 
+_REMEDIES = {
+    "description": "",  # such a message says itself what to do
+    "string_type": "Put it between quotation marks.",  # YAML takes codes of digits for numbers
+}
+
+
+def _written(
+    lines: dict[str, int], keys: tuple[str, ...], place: tuple[int | str, ...], *, missing: bool
+) -> tuple[str, ...]:
+    """The keys of a place in the models, without what is no key of the file: which alternative was tried."""
+    for number, part in enumerate(place):
+        below = (*keys, str(part))
+        is_last = missing and number == len(place) - 1
+        keys = below if ".".join(below) in lines or is_last else keys
+    return keys
+
+
 def _problem(path: Path, lines: dict[str, int], keys: tuple[str, ...], invalid: ValidationError) -> ConfigurationError:
     """The first mistake in words; values are never repeated, they may be secrets."""
     first = invalid.errors(include_input=False, include_url=False)[0]
-    at = (*keys, *(str(part) for part in first["loc"]))
     kind = first["type"]
+    at = _written(lines, keys, first["loc"], missing=kind == "missing")
     if kind == "extra_forbidden":
         return ConfigurationError(_where(path, lines, at), "is not a known key.", "Correct its spelling or remove it.")
     if kind == "missing":
         return ConfigurationError(_where(path, lines, at), "is missing.", "Add it; see docs/configuration.md.")
     message = first["msg"].removeprefix("Value error, ")
-    remedy = "" if kind == "description" else "Correct the value."  # such a message says itself what to do
+    remedy = _REMEDIES.get(kind, "Correct the value.")
     more = f" ({invalid.error_count() - 1} more to correct)" if invalid.error_count() > 1 else ""
     return ConfigurationError(_where(path, lines, at), f"{message}.{more}", remedy)

@@ -8,6 +8,7 @@ from gateway.canonical.errors import (
     GatewayError,
     NotificationMalformed,
     NotificationRejected,
+    NotificationUnknown,
     StoreError,
     UnknownConnection,
     UnsupportedOperation,
@@ -16,6 +17,7 @@ from gateway.canonical.errors import (
 _STATUS: tuple[tuple[type[GatewayError], int, str], ...] = (
     (NotificationRejected, 401, "login"),
     (NotificationMalformed, 400, "invalid"),
+    (NotificationUnknown, 404, "not-found"),
     (UnknownConnection, 404, "not-found"),
     (UnsupportedOperation, 405, "not-supported"),
     (StoreError, 503, "transient"),

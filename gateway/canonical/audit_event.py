@@ -32,6 +32,7 @@ class Step(StrEnum):
     NOTIFICATION_RECEIVED = "notification-received"
     NOTIFICATION_REJECTED = "notification-rejected"
     POLLED = "polled"
+    BACKFILLED = "backfilled"
     ENCOUNTER_FETCHED = "encounter-fetched"
     ENCOUNTER_NORMALIZED = "encounter-normalized"
     ENCOUNTER_UNCHANGED = "encounter-unchanged"
@@ -53,6 +54,12 @@ class Step(StrEnum):
     CONNECTION_RESUMED = "connection-resumed"
     RECHECK_REQUESTED = "recheck-requested"
     SUBSCRIBED = "subscribed"
+    SUBSCRIPTION_CHECKED = "subscription-checked"
+    EVENTS_RECOVERED = "events-recovered"
+    UNSUBSCRIBED = "unsubscribed"
+    SUPERBILLS_TAKEN = "superbills-taken"
+    SUPERBILLS_REFUSED = "superbills-refused"
+    SUPERBILL_LOOKED_UP = "superbill-looked-up"
     EHR_TOLD = "ehr-told"
 
 
@@ -67,6 +74,7 @@ _REST = (f"{THO}/audit-event-type", "rest")
 _INTERACTION = "http://hl7.org/fhir/restful-interaction"
 _LIFECYCLE = f"{THO}/iso-21089-lifecycle"
 _EXPORT = (DCM, "110106")
+_IMPORT = (DCM, "110107")
 _APPLICATION = (DCM, "110100")
 
 _DISCLOSE = _Shape(_EXPORT, (_LIFECYCLE, "disclose"), "R")
@@ -74,6 +82,7 @@ _SHAPES: dict[Step, _Shape] = {
     Step.NOTIFICATION_RECEIVED: _Shape(_REST, (_INTERACTION, "create"), "C"),
     Step.NOTIFICATION_REJECTED: _Shape((DCM, "110113"), (_INTERACTION, "create"), "C"),
     Step.POLLED: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
+    Step.BACKFILLED: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
     Step.ENCOUNTER_FETCHED: _Shape(_REST, (_INTERACTION, "read"), "R"),
     Step.ENCOUNTER_NORMALIZED: _Shape(_REST, (_INTERACTION, "create"), "C"),
     Step.ENCOUNTER_UNCHANGED: _Shape(_REST, (_INTERACTION, "read"), "R"),
@@ -84,6 +93,13 @@ _SHAPES: dict[Step, _Shape] = {
     Step.ENCOUNTER_WITHDRAWN: _Shape(_REST, (_INTERACTION, "read"), "R"),
     Step.MESSAGE_RECEIVED: _Shape(_REST, (_INTERACTION, "read"), "R"),
     Step.OUTCOME_LEARNED: _Shape(_REST, (_INTERACTION, "update"), "U"),
+    Step.SUBSCRIBED: _Shape(_REST, (_INTERACTION, "create"), "C"),
+    Step.SUBSCRIPTION_CHECKED: _Shape(_REST, (_INTERACTION, "read"), "R"),
+    Step.EVENTS_RECOVERED: _Shape(_REST, (_INTERACTION, "operation"), "E"),
+    Step.UNSUBSCRIBED: _Shape(_REST, (_INTERACTION, "update"), "U"),
+    Step.SUPERBILLS_TAKEN: _Shape(_IMPORT, (_INTERACTION, "create"), "C"),
+    Step.SUPERBILLS_REFUSED: _Shape(_IMPORT, (_INTERACTION, "create"), "C"),
+    Step.SUPERBILL_LOOKED_UP: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
     Step.EHR_TOLD: _Shape(_REST, (_INTERACTION, "update"), "U"),
     Step.SUBMISSION_LOOKED_UP: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
 }

@@ -140,10 +140,10 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A rule, by its number, that makes its lines once; of `items`: one when it makes them for each, else all."""
+    """A rule, by its number, that makes its lines once; of `item` when it makes them for each."""
 
     number: int
-    items: tuple[Item, ...]
+    item: Item | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +193,7 @@ class ChargeMap:
 
     def _fire(self, number: int, found: Mapping[Kind, Sequence[Item]]) -> Iterable[Fired]:
         kind = self.rules[number].repeated
-        if kind:
-            return [Fired(number, (item,)) for item in found[kind]]
-        return [Fired(number, tuple(item for items in found.values() for item in items))]
+        return [Fired(number, item) for item in found[kind]] if kind else [Fired(number, None)]
 
     def _asking_for(self, item: Item) -> set[int]:
         """The rules that name one of the thing's codes; those that name a whole system only where none does."""

@@ -65,7 +65,8 @@ class ClinicFacts:
 
     `fee_schedule` gives the unit price in USD per CPT/HCPCS code; `charge_map` what is billed for what the EHR holds;
     `payer_ids` the billing payer id per payer name or EHR payer identifier; `place_of_service` the default POS code;
-    `locations` and `providers` what is known by id, NPI or name at the EHR.
+    `locations` and `providers` what is known by id, NPI or name at the EHR; `go_live` the first date of service that is
+    billed here, not by hand or by another system.
     """
 
     clinic_id: str
@@ -78,6 +79,7 @@ class ClinicFacts:
     locations: Mapping[str, KnownLocation] = field(default_factory=dict)
     providers: Mapping[str, KnownProvider] = field(default_factory=dict)
     charge_map: ChargeMap = field(default_factory=ChargeMap)
+    go_live: date | None = None
 
     def local_date(self, instant: datetime) -> date:
         """The calendar date of an instant at the clinic: the date of service must not shift at midnight UTC."""

@@ -3,13 +3,14 @@
 GatewayError
 |- MappingError, ClaimInvalid, UnsupportedElement         never retried: hold, with the element path
 |  |- NotSignedOff                                        looked at again, ever more seldom; held after some days
+|     |- SuperbillAwaited                                 the same, and at once when the superbill comes
 |- AdapterError (vendor, operation, closed ErrorCode, vendor_code, scrubbed text)
 |  |- CredentialsRejected, PermissionMissing              stop the connection, alert (accounts get locked)
 |  |- RateLimited(retry_after)                            later; not a failure
 |  |- VendorUnavailable                                   surely not accepted: back off with jitter
 |  |- OutcomeUnknown                                      maybe accepted: only after find_submission
 |  |- DuplicateClaim, ClaimRejected, UnexpectedResponse, UnsupportedOperation
-|- NotificationError (NotificationRejected 401, NotificationMalformed 400)
+|- NotificationError (NotificationRejected 401, NotificationMalformed 400, NotificationUnknown 404)
 |- UnknownConnection 404
 |- StoreError (FencingLost, BatchSettled)
 ConfigurationError   not a GatewayError: stops the start
@@ -122,6 +123,13 @@ class NotSignedOff(MappingError):
     def __init__(self, expression: str, message: str, fix: str = "", *, look_after: float = 0.0) -> None:
         super().__init__(expression, message, fix)
         self.look_after = look_after
+
+
+class SuperbillAwaited(NotSignedOff):
+    """The charges come in a file, and they have not come yet; the file's intake wakes the encounter."""
+
+    def __init__(self, expression: str, message: str, fix: str = "") -> None:
+        super().__init__(expression, message, fix, look_after=6 * 3600.0)
 
 
 class UnsupportedElement(_ElementError):
@@ -238,6 +246,10 @@ class NotificationRejected(NotificationError):
 
 class NotificationMalformed(NotificationError):
     """The body cannot be understood: HTTP 400."""
+
+
+class NotificationUnknown(NotificationError):
+    """It speaks for a subscription that is not the gateway's: HTTP 404, so that the EHR ends it."""
 
 
 class UnknownConnection(GatewayError):

@@ -68,4 +68,15 @@ def service_after_death(claim: ClaimBundle, today: date) -> Iterator[Finding]:
             )
 
 
+def before_go_live(claim: ClaimBundle, go_live: date) -> Iterator[Finding]:
+    """before-go-live: what was served before the go-live date was billed elsewhere, and is not billed twice."""
+    if any(serviced < go_live for _, serviced in serviced_dates(claim)):
+        yield error(
+            "before-go-live",
+            "Claim.item[0].serviced",
+            "The date of service is before the clinic's go-live date: this visit was billed elsewhere.",
+            "If it was not: `gateway recheck ID --send-before-go-live`.",
+        )
+
+
 EDITS: tuple[Edit, ...] = (service_in_future, service_before_birth, service_after_death)

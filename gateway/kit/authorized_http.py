@@ -17,13 +17,13 @@ class Tokens(Protocol):
     """Where access tokens come from."""
 
     async def token(self, *, refused: str | None = None) -> str:
-        """A valid access token; `refused` is the one that the vendor has just answered 401 to."""
+        """A valid access token, or "" where none is needed; `refused` is the one that was just answered with 401."""
 
     async def aclose(self) -> None:
         """Give up what is under way."""
 
 
-async def _at_once(operation: str) -> None:
+async def at_once(operation: str) -> None:
     """No budget to keep."""
 
 
@@ -40,7 +40,7 @@ class AuthorizedHttp:
         http: httpx.AsyncClient,
         tokens: Tokens,
         max_bytes: int = MAX_RESPONSE_BYTES,
-        before: Callable[[str], Awaitable[None]] = _at_once,
+        before: Callable[[str], Awaitable[None]] = at_once,
     ) -> None:
         self.vendor = vendor
         self._http, self._tokens, self._max_bytes, self._before = http, tokens, max_bytes, before
@@ -103,7 +103,7 @@ class AuthorizedHttp:
     ) -> httpx.Response:
         await self._before(operation)
         self.requests += 1
-        bearer = {} if token is None else {"Authorization": f"Bearer {token}"}
+        bearer = {"Authorization": f"Bearer {token}"} if token else {}
         request = self._http.build_request(method, url, headers={**(headers or {}), **bearer}, content=content)
         return await self._http.send(request, stream=True)
 

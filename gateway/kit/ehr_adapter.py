@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gateway.canonical.errors import NotificationRejected, UnsupportedOperation
-from gateway.canonical.models import ClaimFate, EncounterRef, Notification, NotificationRequest
+from gateway.canonical.models import ClaimFate, EncounterRecord, EncounterRef, Notification, NotificationRequest
 from gateway.canonical.subscription import Subscribed
+from gateway.canonical.superbill import Visit
 from gateway.ports.context import Probe
 from gateway.ports.ehr import Consent
 
@@ -20,6 +21,7 @@ class EhrBase:
     """The vendor's name in error texts."""
 
     settle_seconds: float = 0.0
+    public_keys: Sequence[Mapping[str, Any]] = ()
 
     def verify_notification(self, request: NotificationRequest) -> None:
         """Not without NOTIFY: everything is refused."""
@@ -62,6 +64,10 @@ class EhrBase:
     async def missed_events(self, subscription: str, since: int, until: int) -> Notification:
         """Not by default: the feed is polled."""
         raise self._unsupported("missed_events", "the EHR does not keep the events of a subscription")
+
+    def visit(self, record: EncounterRecord) -> Visit:
+        """Not without what a superbill names: patient, date and provider."""
+        raise self._unsupported("visit", "its encounters have their charges at the EHR; remove `superbills`")
 
     async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
         """Not without WRITE_BACK."""

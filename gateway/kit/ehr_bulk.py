@@ -36,7 +36,8 @@ from gateway.ports.context import AdapterContext
 
 log = logging.getLogger(__name__)
 
-ABANDONED_AFTER = timedelta(hours=12)
+ABANDONED_AFTER = timedelta(hours=1)
+"""How long after it could have been asked for; reading its files may take as long."""
 MAX_REDIRECTS = 3
 _RUNNING, _FINISHED = "bulk-export", "bulk-finished"
 _REFUSED = frozenset({400, 404, 405, 410, 422, 501})
@@ -129,14 +130,13 @@ class BulkExporter:
 
     async def _make_room(self, running: Mapping[str, str]) -> None:
         """Take the place of an export that nobody has asked for in a long time; wait for any other one."""
-        if self._context.now() - datetime.fromisoformat(running["begun"]) < ABANDONED_AFTER:
+        if self._context.now() - datetime.fromisoformat(running["not_before"]) < ABANDONED_AFTER:
             raise self._wait(60.0, "another export of this connection is running")
         await self._delete(running["status_url"])
 
     async def _begin(self, export: Export) -> dict[str, str]:
         response = await self._kick_off(export)
-        now = self._context.now()
-        begun = {"purpose": export.purpose, "status_url": self._status_url(response), "begun": now.isoformat()}
+        begun = {"purpose": export.purpose, "status_url": self._status_url(response)}
         return await self._keep(begun, retry_after_seconds(response, 0.0))
 
     async def _kick_off(self, export: Export) -> httpx.Response:

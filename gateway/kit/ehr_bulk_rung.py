@@ -40,7 +40,7 @@ class BulkRung(Rung):
         manifest = await self.site.exporter.manifest(export)
         end = window.cursor if await self.site.exporter.incomplete(manifest) else manifest.transaction_time
         held: EncounterRef | None = None
-        async for ref in self._refs(manifest):
+        async for ref in self._refs(manifest, window):
             if held is not None:
                 yield held, window.cursor
             held = ref
@@ -67,10 +67,10 @@ class BulkRung(Rung):
     def _types(self) -> tuple[str, ...]:
         return ("Encounter", *CHILDREN) if self.site.settings.feed_children else ("Encounter",)
 
-    async def _refs(self, manifest: Manifest) -> AsyncIterator[EncounterRef]:
+    async def _refs(self, manifest: Manifest, window: Window) -> AsyncIterator[EncounterRef]:
         later: dict[str, datetime] = {}
         async for _, child in self.site.exporter.resources(manifest, *CHILDREN):
-            note_children([child], self.site.client.base_url, later)
+            note_children([child], self.site.client.base_url, window.since, later)
             if len(later) == MOST_CHILDREN:
                 async for ref in self._outdated(later):
                     yield ref
@@ -79,7 +79,8 @@ class BulkRung(Rung):
             for seen in run:
                 changed = later.pop(seen.ref.encounter_id, None)
                 if self.site.follows(seen):
-                    yield seen.ref
+                    if self.site.is_new(seen, window):  # some servers pass over `_since`
+                        yield seen.ref
                     if changed is not None and changed > seen.moment:
                         yield seen.after(changed)
         async for ref in self._outdated(later):

@@ -16,8 +16,8 @@ CACHED_TYPES = frozenset({"Practitioner", "PractitionerRole", "Organization", "L
 class ResourceCache:
     """The least recently used resources, each for a bounded time."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, types: frozenset[str] = CACHED_TYPES) -> None:
+        self._clock, self._types = clock, types
         self._held: OrderedDict[str, tuple[float, Resource]] = OrderedDict()
 
     def get(self, reference: str) -> Resource | None:
@@ -30,7 +30,7 @@ class ResourceCache:
 
     def put(self, reference: str, resource: Resource) -> None:
         """Keep a resource whose type changes seldom."""
-        if resource["resourceType"] in CACHED_TYPES:
+        if resource["resourceType"] in self._types:
             self._held[reference] = (self._clock() + CACHE_SECONDS, resource)
             self._held.move_to_end(reference)
             if len(self._held) > CACHE_ENTRIES:

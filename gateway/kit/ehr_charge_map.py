@@ -6,6 +6,7 @@ has its own CPT or HCPCS code is billed as that. Source: generic_smart_fhir sect
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -24,13 +25,20 @@ from gateway.kit.ehr_roles import first_performer
 from gateway.kit.ehr_source import Known, Source
 
 MOST_POINTERS = 4
+_CODE, _URI = re.compile(r"[A-Za-z0-9][\w.:-]{0,31}"), re.compile(r"[a-z]+:[\w./:-]{1,120}")
+_NOTHING = "no charges: the charge map makes no line of what the EHR holds of this visit"
+_NOTHING_FIX = (
+    "If it is to be billed, add what was done in the EHR, or a rule that takes it to charge_map in gateway.yaml."
+)
+_NO_LENGTH = " The EHR does not tell how long the visit was (Encounter.period.end)."
 _OWN_ROWS: Mapping[Kind, tuple[Reading, ...]] = {Kind.PROCEDURE: PROCEDURE_ROWS, Kind.CHARGE_ITEM: CHARGE_ITEM_ROWS}
 
 
 def mapped_lines(source: Source, patient: Known, diagnosis_codes: tuple[str, ...]) -> list[ChargeLine] | None:
     """The lines in the order of the rules, then those of things with a code of their own; None without a charge map.
 
-    Raises `MappingError` for everything that is left over, and for two rules that make the same code.
+    Raises `MappingError` for everything that is left over, for two rules that make the same code, and for a visit of
+    which nothing is billed: what the map ignores is not billed in another way.
     """
     if not source.clinic.charge_map.rules:
         return None
@@ -46,7 +54,9 @@ def mapped_lines(source: Source, patient: Known, diagnosis_codes: tuple[str, ...
         raise MappingError.of(problems)
     lines = [*_by_rules(source, matched, found, seen, diagnosis_codes), *_by_themselves(source, own)]
     _refuse_doubles(lines)
-    return lines or None
+    if not lines:
+        raise MappingError("Encounter", _NOTHING, _NOTHING_FIX)
+    return lines
 
 
 def decides_charge_items(source: Source, billable: Sequence[Known]) -> bool:
@@ -59,19 +69,20 @@ def _has_procedure_code(element: Element) -> bool:
     return any(parts.is_procedure_coding(coding) for coding in codings(element, "code"))
 
 
-def _unmapped(thing: Thing, visit: Visit) -> MappingError:
-    kind = thing.item.kind.value
-    named = " or ".join(f"{system or 'no system'} {code}" for system, code in thing.item.codings)
-    what = f"what is coded {named}" if named else "what is here has no code, and"
-    length = (
-        "" if visit.minutes is not None else " The EHR does not tell how long the visit was (Encounter.period.end)."
-    )
+def _unmapped(thing: Thing, seen: Visit) -> MappingError:
+    named = " or ".join(_shown(*coding) for coding in thing.item.codings) or "without a code"
     return MappingError(
         thing.concept.path,
-        f"{what} is neither mapped nor ignored by the charge map, so nobody knows whether to bill it",
-        f"Add it under when.{kind} of a rule of charge_map in gateway.yaml, or under charge_map.ignore; or enter the "
-        f"charge in the EHR.{length}",
+        f"what is here ({named}) is neither mapped nor ignored by the charge map, so nobody knows whether to bill it",
+        f"Add it under when.{thing.item.kind} of a rule of charge_map in gateway.yaml, or under charge_map.ignore; or "
+        f"enter the charge in the EHR.{'' if seen.minutes is not None else _NO_LENGTH}",
     )
+
+
+def _shown(system: str, code: str) -> str:
+    """A coding for a message. What has not the form of a code is not shown: somebody may have written words there."""
+    shown = code if _CODE.fullmatch(code) else "a code of unusual form"
+    return f"{system} {shown}" if _URI.fullmatch(system) else shown
 
 
 def _by_rules(
@@ -79,9 +90,8 @@ def _by_rules(
 ) -> Iterator[ChargeLine]:
     for fired in matched.fired:
         rule, place = source.clinic.charge_map.rules[fired.number], f"charge_map.rules[{fired.number}]"
-        thing = found[id(fired.items[0])] if rule.repeated else None
+        thing, alone = found[id(fired.item)] if fired.item else None, len(rule.lines) == 1
         for line in rule.lines:
-            alone = len(rule.lines) == 1
             mapped = Mapped(source, line, place, thing, alone, seen.minutes, diagnosis_codes)
             yield ChargeLine(expression=place, **{row.target: row.via(mapped) for row in CHARGE_MAP_ROWS})
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from gateway.canonical import codes
 from gateway.canonical.errors import MappingError
-from gateway.canonical.models import ChargeLine
+from gateway.canonical.models import ChargeLine, Resource
 from gateway.kit import ehr_charge_parts as parts
 from gateway.kit.ehr_charge_parts import reason_code, unique
 from gateway.kit.ehr_diagnoses import claim_diagnosis
@@ -33,8 +33,11 @@ class Charge:
 
 
 def line_of(rows: Sequence[Reading], charge: Charge) -> ChargeLine:
-    """The charge as its table makes it; raises `MappingError` at the element that is wrong."""
-    return ChargeLine(expression=charge.element.path, **read(rows, charge))
+    """The charge as its table makes it; raises `MappingError` at the element that is wrong.
+
+    Without a row for the price the clinic's fee counts: FHIR R4 gives a Procedure none.
+    """
+    return ChargeLine(**{"expression": charge.element.path, "unit_price": None, **read(rows, charge)})
 
 
 def _procedure(charge: Charge, name: str) -> tuple[str, str]:
@@ -50,10 +53,6 @@ def _units(charge: Charge, name: str) -> Decimal:
 def _one(charge: Charge, name: str) -> Decimal:
     """One unit each: FHIR R4 gives a Procedure no quantity."""
     return Decimal(1)
-
-
-def _unpriced(charge: Charge, name: str) -> None:
-    """No price: FHIR R4 gives a Procedure none; the clinic's fee counts."""
 
 
 def _unit(charge: Charge, name: str) -> str:
@@ -125,6 +124,11 @@ def _of_care_team(charge: Charge, name: str) -> str | None:
     return item_performer(charge.element, name, charge.owner, charge.source)
 
 
+def _drug(charge: Charge, name: str) -> Resource | None:
+    """What was given: the NDC of 11 digits, and how much of it."""
+    return parts.drug_of(charge.element, name)
+
+
 def _performer(charge: Charge, name: str) -> str | None:
     """The first Practitioner among them."""
     return first_performer(charge.owner, name, charge.source)
@@ -144,6 +148,7 @@ CLAIM_ITEM_ROWS = (
     Reading("diagnosis_codes", "Claim.item.diagnosisSequence", _pointed),
     Reading("location_code", "Claim.item.locationCodeableConcept", _place),
     Reading("performer", "Claim.item.careTeamSequence", _of_care_team),
+    Reading("drug", "Claim.item.detail", _drug),
 )
 
 CHARGE_ITEM_ROWS = (
@@ -161,13 +166,13 @@ PROCEDURE_ROWS = (
     Reading("quantity", "Procedure.code", _one),
     Reading("system, code", "Procedure.code", _procedure, required=True, note=_NO_CODE, fix=_ADD_CODE),
     Reading("serviced", "Procedure.performedDateTime | Procedure.performedPeriod", _started),
-    Reading("unit_price", "Procedure.code", _unpriced),
     Reading("modifiers", "Procedure.code", _modifiers_beside),
     Reading("diagnosis_codes", "Procedure.reasonCode | Procedure.reasonReference", procedure_reasons),
     Reading("performer", "Procedure.performer", _performer),
 )
 
 CHARGE_TABLES: Mapping[str, tuple[str, tuple[Reading, ...]]] = {
+    "superbill": ("Claim.item", CLAIM_ITEM_ROWS),
     "claim": ("Claim.item", CLAIM_ITEM_ROWS),
     "charge_item": ("ChargeItem", CHARGE_ITEM_ROWS),
     "procedure": ("Procedure", PROCEDURE_ROWS),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.canonical.charge_map import ChargeMap, Kind
-from gateway.kit.ehr_fetch import FOLLOWED_TYPES, Search
+from gateway.kit.ehr_fetch import DOCUMENTS, FOLLOWED_TYPES, Search
 
 FOR_CHARGE_MAP: Mapping[Kind, Search] = {
     Kind.SERVICE_REQUEST: Search("ServiceRequest", "encounter", needed=True),
-    Kind.DOCUMENT_TYPE: Search("DocumentReference", "encounter", needed=True),
+    Kind.DOCUMENT_TYPE: DOCUMENTS,
 }
 
 

@@ -16,6 +16,7 @@ from gateway.kit.ehr_charge_parts import is_procedure_coding
 from gateway.kit.ehr_charge_rows import CHARGE_ITEM_ROWS, CLAIM_ITEM_ROWS, PROCEDURE_ROWS, Charge, line_of
 from gateway.kit.ehr_element import Element, code_values, codings
 from gateway.kit.ehr_source import Known, Source
+from gateway.kit.ehr_superbill import superbill_claim
 
 NOT_PROFESSIONAL = frozenset({"institutional", "oral", "pharmacy", "vision"})
 CLAIM_STATUSES = frozenset({"active", "draft"})
@@ -23,6 +24,8 @@ CLAIM_STATUSES = frozenset({"active", "draft"})
 
 def billing_claim(source: Source, patient: Known) -> Known | None:
     """The EHR's own professional Claim for the encounter, or None; several of the same standing are an error."""
+    if "superbill" in source.dialect.charge_sources and (superbill := superbill_claim(source)):
+        return superbill
     if "claim" not in source.dialect.charge_sources:
         return None
     professional = [k for k in source.of_type("Claim") if _is_live(k) and not _kind(k) & NOT_PROFESSIONAL]
@@ -45,6 +48,7 @@ def charge_lines(
 ) -> tuple[ChargeLine, ...]:
     """The charges in the EHR's order, or the charge map's; raises `MappingError` when there is nothing to bill."""
     readers: dict[str, Callable[[], list[ChargeLine] | None]] = {
+        "superbill": lambda: _claim_lines(claim, source) if claim else None,
         "claim": lambda: _claim_lines(claim, source) if claim else None,
         "charge_item": lambda: _charge_item_lines(source, patient),
         "charge_map": lambda: mapped_lines(source, patient, diagnosis_codes),
@@ -82,8 +86,14 @@ def _claim_lines(claim: Known, source: Source) -> list[ChargeLine]:
     return [line_of(CLAIM_ITEM_ROWS, charge) for charge in charges]
 
 
+def _own(source: Source, resource_type: str, name: str) -> list[Known]:
+    """Those of this encounter: a server that passes over a search parameter gives other visits' charges as well."""
+    held = source.of_type(resource_type)
+    return [k for k in held if (ref := k.element.child(name)) is None or source.resolve(ref, k) is source.encounter]
+
+
 def _charge_item_lines(source: Source, patient: Known) -> list[ChargeLine] | None:
-    held = [k for k in source.of_type("ChargeItem") if k.element.text("status") != "entered-in-error"]
+    held = [k for k in _own(source, "ChargeItem", "context") if k.element.text("status") != "entered-in-error"]
     if not held:
         return None
     billable = [k for k in held if k.element.text("status") == "billable"]
@@ -103,7 +113,7 @@ def _charge_item_lines(source: Source, patient: Known) -> list[ChargeLine] | Non
 
 
 def _procedure_lines(source: Source, patient: Known) -> list[ChargeLine] | None:
-    done = [k for k in source.of_type("Procedure") if k.element.text("status") == "completed"]
+    done = [k for k in _own(source, "Procedure", "encounter") if k.element.text("status") == "completed"]
     lines = []
     for known in done:
         if any(is_procedure_coding(coding) for coding in codings(known.element, "code")):

@@ -105,6 +105,15 @@ class FhirClient:
             yield self._entries(operation, bundle)
             url = self._next(operation, url, bundle)
 
+    async def operation(self, path: str, inputs: Mapping[str, Any]) -> Resource:
+        """The Bundle that an operation at `Type/id/$name` answers a GET with.
+
+        One that the server does not offer raises `UnexpectedResponse` with code `UNSUPPORTED`.
+        """
+        name = f"operation:{path.partition('/')[0]}"
+        query = f"?{httpx.QueryParams(dict(inputs))}" if inputs else ""
+        return self._bundle(name, await self._send(name, "GET", f"{self.base_url}/{path}{query}"))
+
     async def resource_types(self) -> frozenset[str]:
         """The resource types that the CapabilityStatement announces."""
         response = await self._send("read:metadata", "GET", f"{self.base_url}/metadata")
@@ -156,13 +165,11 @@ class FhirClient:
         if response.status_code in _UNSUPPORTED_STATUSES or (
             response.status_code == 400 and self._says_unsupported(response)
         ):
-            text = "the EHR does not offer this search"
+            text = "the EHR does not offer this"
             raise UnexpectedResponse(self.vendor, operation, text, code=ErrorCode.UNSUPPORTED)
         bundle = self._resource(operation, response)
         if bundle["resourceType"] != "Bundle":
-            raise UnexpectedResponse(
-                self.vendor, operation, "the EHR answers a search with something else than a Bundle"
-            )
+            raise UnexpectedResponse(self.vendor, operation, "the EHR answers with something else than a Bundle")
         return bundle
 
     @staticmethod

@@ -100,16 +100,21 @@ class EncounterFeed:
         return [rung.kind for rung in LADDER if rung.kind not in skipped]
 
     async def _window(self, cursor: str | None) -> Window:
-        now, settings, shared = self._site.context.now(), self._site.settings, self._site.context.shared
-        since = now - timedelta(minutes=settings.lookback_minutes)
-        stored = datetime.fromisoformat(cursor) if cursor else since
-        if cursor:
-            since = stored - timedelta(seconds=settings.overlap_seconds)
-        kept = await shared.get(_BEGAN)
-        if kept is None:
-            kept = since.isoformat().encode()
-            await shared.put(_BEGAN, kept)
-        return Window(since, stored, datetime.fromisoformat(kept.decode()), now)
+        now, settings = self._site.context.now(), self._site.settings
+        if cursor is None:
+            began = await self._began(now - timedelta(minutes=settings.lookback_minutes))
+            return Window(began, began, began, now)
+        stored = datetime.fromisoformat(cursor)
+        since = stored - timedelta(seconds=settings.overlap_seconds)
+        return Window(since, stored, await self._began(since), now)
+
+    async def _began(self, otherwise: datetime) -> datetime:
+        """From when on the first poll looked: until something is found, the next ones look from there as well."""
+        kept = await self._site.context.shared.get(_BEGAN)
+        if kept is not None:
+            return datetime.fromisoformat(kept.decode())
+        await self._site.context.shared.put(_BEGAN, otherwise.isoformat().encode())
+        return otherwise
 
     async def _chosen(self) -> Rung:
         if self.fixed is not None:
@@ -117,7 +122,8 @@ class EncounterFeed:
         kept = await self._site.context.shared.get(_CHOICE)
         if kept is not None:
             choice = jsonio.loads(kept)
-            if self._site.context.now() < datetime.fromisoformat(choice["until"]):
+            known = choice["feed"] in ("", *self._order())
+            if known and self._site.context.now() < datetime.fromisoformat(choice["until"]):
                 return self._named(choice["feed"])
         return await self._choose()
 
@@ -188,7 +194,7 @@ class EncounterFeed:
             unproven = "; nothing to compare with yet" if tried.verdict is Verdict.EMPTY else ""
             return Probe(name, ok=True, detail=f"chosen: {tried.text}{unproven}")
         unbelieved = " although an encounter is there" if tried.verdict is Verdict.EMPTY and chosen else ""
-        remedy = "Grant the scopes that it needs, or rely on notifications and set poll_seconds to 0."
+        remedy = "" if chosen else "Grant the scopes that it needs, or rely on notifications and set poll_seconds to 0."
         return Probe(name, ok=bool(chosen), detail=f"not used: {tried.text}{unbelieved}", remedy=remedy)
 
 

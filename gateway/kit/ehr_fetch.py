@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,10 @@ class Search:
     """One search that belongs to every encounter. `by` is the parameter that takes the encounter or the patient.
 
     `typed` sends `Type/id`, as parameters that may name several types need. `optional` searches may be forbidden; one
-    that is `needed` may not even be missing: without it something would go unbilled.
+    that is `needed` may not even be missing: without it something would go unbilled, or be billed unsigned. The
+    elements in `without` are dropped from what is found: they are not needed, and large or clinical. One that finds
+    the charges of one `source` is made only where charges are taken from there. `anchored` ones name the patient as
+    well at servers that ask for it.
     """
 
     resource_type: str
@@ -42,15 +45,30 @@ class Search:
     typed: bool = False
     optional: bool = False
     needed: bool = False
+    without: tuple[str, ...] = ()
+    source: str = ""
+    anchored: bool = True
+
+    def serves(self, charge_sources: Container[str]) -> bool:
+        """Whether what it finds is used."""
+        return not self.source or self.source in charge_sources
+
+    def pruned(self, found: list[Resource]) -> list[Resource]:
+        """The found resources without what is not needed of them."""
+        if not self.without:
+            return found
+        return [{name: value for name, value in r.items() if name not in self.without} for r in found]
 
 
 ENCOUNTER_INCLUDES = ("Encounter:subject", "Encounter:practitioner", "Encounter:location")
 BY_ENCOUNTER = (
     Search("Condition", "encounter"),
     Search("Procedure", "encounter", optional=True),
-    Search("Claim", "encounter", ("Claim:care-team", "Claim:facility"), optional=True),
-    Search("ChargeItem", "context", typed=True, optional=True),
+    Search("Claim", "encounter", ("Claim:care-team", "Claim:facility"), optional=True, source="claim"),
+    Search("ChargeItem", "context", typed=True, optional=True, source="charge_item", anchored=False),
 )
+DOCUMENTS = Search("DocumentReference", "encounter", needed=True, without=("content", "text", "contained"))
+"""The notes of the encounter without what is in them: their type, and whether they are signed."""
 BY_PATIENT = (Search("Coverage", "patient", ("Coverage:payor", "Coverage:subscriber")),)
 
 FOLLOWED: Mapping[str, tuple[str, ...]] = {
@@ -169,10 +187,10 @@ class EncounterFetcher:
             return []
         owner_type = "Patient" if search in self._by_patient else "Encounter"
         params: dict[str, Any] = {search.by: f"{owner_type}/{owner}" if search.typed else owner}
-        if patient is not None:
+        if patient is not None and search.anchored:
             params["patient"] = patient
         try:
-            return await self._including(client, search, params)
+            return search.pruned(await self._including(client, search, params))
         except PermissionMissing:
             if not search.optional:
                 raise

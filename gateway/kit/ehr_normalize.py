@@ -8,11 +8,12 @@ from datetime import date
 from typing import TypeVar
 
 from gateway.canonical.clinic import ClinicFacts
-from gateway.canonical.errors import MappingError, NotSignedOff
+from gateway.canonical.errors import MappingError
 from gateway.canonical.models import ChargeLine, EncounterBundle, EncounterRecord, Resource
 from gateway.kit.ehr_charges import billing_claim, charge_lines
 from gateway.kit.ehr_diagnoses import ADD_DIAGNOSIS, NO_DIAGNOSIS, Diagnosis, diagnoses
 from gateway.kit.ehr_element import start_date
+from gateway.kit.ehr_gate import require_signed
 from gateway.kit.ehr_reading import Rule
 from gateway.kit.ehr_resources import canonical_resources, validate
 from gateway.kit.ehr_roles import (
@@ -26,6 +27,7 @@ from gateway.kit.ehr_roles import (
 )
 from gateway.kit.ehr_rows import ResourceMap
 from gateway.kit.ehr_source import Dialect, Known, Source
+from gateway.kit.ehr_superbill import await_superbill
 
 Part = TypeVar("Part")
 _NO_DATE = "the encounter has no date, and a claim needs the date of service"
@@ -42,9 +44,10 @@ def normalize(
 ) -> EncounterBundle:
     """The canonical encounter of a record; every reference in it resolves inside it and every resource is valid R4."""
     source = Source(record, connection, clinic, dialect)
-    _require_signed(source)
+    require_signed(source)
     patient = PATIENT.via(source)
     claim = billing_claim(source, patient)
+    await_superbill(source, claim)
     problems: list[MappingError] = []
     found = _tried(lambda: DIAGNOSES.via(source, claim), list[Diagnosis](), problems)
     charges = _tried(
@@ -81,17 +84,6 @@ def _tried(part: Callable[[], Part], instead: Part, problems: list[MappingError]
     except MappingError as problem:
         problems.append(problem)
         return instead
-
-
-def _require_signed(source: Source) -> None:
-    status = source.encounter.element.text("status")
-    if status not in source.dialect.signed_statuses:
-        failure = NotSignedOff if source.dialect.watch_unsigned else MappingError
-        raise failure(
-            "Encounter.status",
-            "the encounter is not signed off, so it is not billed yet",
-            "Sign the encounter in the EHR; the gateway then picks it up by itself.",
-        )
 
 
 def _patient(source: Source) -> Known:

@@ -14,13 +14,17 @@ from typing import Any
 
 from gateway.canonical import jsonio
 from gateway.canonical.errors import MappingError, NotificationMalformed, NotificationRejected
-from gateway.canonical.models import EncounterRef, Notification, NotificationRequest
+from gateway.canonical.models import EncounterRef, Notification, NotificationRequest, Resource
+from gateway.canonical.subscription import NoticeKind, SubscriptionNotice, SubscriptionStatus
 from gateway.kit.ehr_element import Element, parsed_instant
 from gateway.kit.ehr_references import is_vendor_id, version_of
 
 STATUS_TYPES = frozenset({"Parameters", "SubscriptionStatus"})
 EVENT_TYPES = frozenset({"event-notification", "query-event"})
 SIGNATURE_HEADER = "x-signature"
+TOTAL = "total"
+PARAMETERS = {"events-since-subscription-start": TOTAL}
+MOST_DIGITS = 18
 
 
 def verify_bearer(request: NotificationRequest, secret: str) -> None:
@@ -63,6 +67,14 @@ def parse_notification(request: NotificationRequest) -> Notification:
         return _parse_resource(Element(body, "$this"), named, request.body)
     except MappingError as problem:
         raise NotificationMalformed(str(problem)) from None
+
+
+def parse_events(bundle: Resource) -> Notification:
+    """What a bundle that was fetched ($events, $status) names.
+
+    Raises `MappingError` or `NotificationMalformed` naming the element.
+    """
+    return _parse_bundle(Element(bundle, "Bundle"))
 
 
 def encounter_ref(encounter: Mapping[str, Any], otherwise: str) -> EncounterRef | None:
@@ -113,32 +125,63 @@ class _Status:
         if resource.text("resourceType") == "SubscriptionStatus":
             events = resource.children("notificationEvent")
             values = {name: resource.text(name) for name in ("type", "status")}
+            values[TOTAL] = resource.value.get("eventsSinceSubscriptionStart")
             subscription = resource.child("subscription")
             values["subscription"] = subscription.text("reference") if subscription else None
-            return cls(values, [_Event.of(e.value.get("eventNumber"), e.child("focus"), e) for e in events])
+            return cls(
+                values,
+                [_Event.of(e.value.get("eventNumber"), e.child("focus"), e, e.text("timestamp")) for e in events],
+            )
         parameters = resource.children("parameter")
         return cls(_named_values(parameters), [_parts(p) for p in parameters if p.text("name") == "notification-event"])
 
+    def notice(self) -> SubscriptionNotice | None:
+        """What it says of the subscription itself; None when it does not name it by a FHIR id."""
+        vendor_id, kind, status = self.subscription, self.values.get("type"), self.values.get("status")
+        if not is_vendor_id(vendor_id) or kind not in list(NoticeKind):
+            return None
+        return SubscriptionNotice(
+            vendor_id,
+            NoticeKind(kind),
+            SubscriptionStatus(status) if status in list(SubscriptionStatus) else None,
+            _count(self.values.get(TOTAL)),
+            tuple(sorted(event.number for event in self.events)),
+        )
+
+    @property
+    def subscription(self) -> str:
+        """The id of the subscription."""
+        return (self.values.get("subscription") or "").rpartition("/")[2]
+
 
 class _Event:
-    """One event: its number within the subscription and the reference to its focus, when there is one."""
+    """One event: its number within the subscription, when it was, and the reference to its focus, if there is one."""
 
-    def __init__(self, number: int, focus: str | None) -> None:
-        self.number, self.focus = number, focus
+    def __init__(self, number: int, at: str, focus: str | None) -> None:
+        self.number, self.at, self.focus = number, at, focus
 
     @classmethod
-    def of(cls, number: Any, focus: Element | None, at: Element) -> _Event:
-        text = str(number) if isinstance(number, str | int) and not isinstance(number, bool) else ""
-        if not (text.isascii() and text.isdigit() and len(text) < 20):
-            raise NotificationMalformed(f"{at.path}: has no event number")
-        return cls(int(text), focus.text("reference") if focus else None)
+    def of(cls, number: Any, focus: Element | None, event: Element, at: str | None) -> _Event:
+        count = _count(number)
+        if count is None:
+            raise NotificationMalformed(f"{event.path}: has no event number")
+        return cls(count, at or "", focus.text("reference") if focus else None)
+
+
+def _count(value: Any) -> int | None:
+    """A count of events, in R4 as text; more than 18 digits are not believed."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None
 
 
 def _parts(event: Element) -> _Event:
     parts = {part.text("name"): part for part in event.children("part")}
-    number, focus = parts.get("event-number"), parts.get("focus")
+    number, focus, at = parts.get("event-number"), parts.get("focus"), parts.get("timestamp")
     return _Event.of(
-        number.text("valueString") if number else None, focus.child("valueReference") if focus else None, event
+        number.text("valueString") if number else None,
+        focus.child("valueReference") if focus else None,
+        event,
+        at.text("valueInstant") if at else None,
     )
 
 
@@ -146,25 +189,26 @@ def _named_values(parameters: list[Element]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for parameter in parameters:
         reference = parameter.child("valueReference")
-        value = reference.text("reference") if reference else parameter.text("valueCode")
-        values[parameter.text("name") or ""] = value
+        value = (
+            reference.text("reference") if reference else parameter.text("valueCode") or parameter.text("valueString")
+        )
+        values[PARAMETERS.get(name := parameter.text("name") or "", name)] = value
     return values
 
 
 def _parse_status(status: _Status, encounters: Mapping[str | None, Element]) -> Notification:
     lagging = status.values.get("status") == "error"  # deliveries have failed: some events may never have come
     if status.values.get("type") not in EVENT_TYPES:
-        return Notification(poll=lagging)
-    subscription = (status.values.get("subscription") or "").rpartition("/")[2]
+        return Notification(poll=lagging, subscription=status.notice())
     refs = []
     poll = lagging or not status.events
     for event in sorted(status.events, key=lambda e: e.number):
         if event.focus is None:
             poll = True  # content level "empty": it only says that something changed
             continue
-        ref = _focus_ref(event.focus, f"{subscription}#{event.number}", encounters)
+        ref = _focus_ref(event.focus, f"{status.subscription}#{event.number}{event.at and f'/{event.at}'}", encounters)
         refs += [ref] if ref else []
-    return Notification(_unique(refs), poll)
+    return Notification(_unique(refs), poll, status.notice())
 
 
 def _focus_ref(focus: str, event: str, encounters: Mapping[str | None, Element]) -> EncounterRef | None:

@@ -131,13 +131,21 @@ class Site:
         async with aclosing(self.client.pages("Encounter", {**params, "_count": 1})) as pages:
             return any(self.seen(resource) for resource in await anext(pages))
 
+    def is_new(self, seen: Seen, window: Window) -> bool:
+        """Whether it has changed since the window began, also where the EHR does not heed what it was asked.
+
+        One that does not say when it changed is news if the visit was not before the feed's first look.
+        """
+        if seen.ref.last_updated is not None:
+            return seen.ref.last_updated >= window.since
+        return seen.starts is None or seen.starts >= window.began
+
     def news(self, found: Iterable[Seen], window: Window) -> list[EncounterRef]:
         """What of a listing has changed since the window began, and what is due to be read once more."""
         return [ref for seen in found if self.follows(seen) for ref in self._news(seen, window)]
 
     def _news(self, seen: Seen, window: Window) -> Iterable[EncounterRef]:
-        dated = seen.ref.last_updated
-        if dated >= window.since if dated else seen.starts is None or seen.starts >= window.began:
+        if self.is_new(seen, window):
             yield seen.ref
         age = window.now - seen.moment
         passed = [days for days in self.settings.feed_reread_days if age >= timedelta(days=days)]

@@ -53,7 +53,8 @@ class LastUpdatedRung(Rung):
         later = await self._changed_children(window.since)  # first: what an encounter's own change brings is then known
         params = {**self.site.encounter_search, "_lastUpdated": f"ge{as_instant(window.since)}"}
         found = await self.site.encounters({**params, **self.site.settings.followed}, sorted_=True)
-        moved = [(seen.moment, seen.ref) for seen in found if self.site.follows(seen)]
+        known = [seen for seen in found if self.site.follows(seen)]
+        moved = [(s.moment, s.ref) for s in known if s.ref.last_updated is None or self.site.is_new(s, window)]
         moved += await self._outdated(later, found)
         latest = window.cursor
         for moment, ref in sorted(moved, key=lambda pair: pair[0]):
@@ -84,7 +85,7 @@ class LastUpdatedRung(Rung):
         params = {"_lastUpdated": f"ge{as_instant(since)}", "_count": PAGE_SIZE}
         async with aclosing(self.site.client.pages(name, params)) as pages:
             async for page in pages:
-                note_children(page, self.site.client.base_url, later)
+                note_children(page, self.site.client.base_url, since, later)
                 read += 1
                 if read == MAX_POLL_PAGES:
                     return
@@ -129,7 +130,8 @@ class DateRung(Rung):
 
     async def found_between(self, first: date, end: date) -> list[Seen]:
         """Encounters dated in these days."""
-        return await self.site.encounters({"date": [f"ge{first}", f"lt{end}"], "_count": PAGE_SIZE})
+        found = await self.site.encounters({"date": [f"ge{first}", f"lt{end}"], "_count": PAGE_SIZE})
+        return _begun(found, first, end)
 
 
 class AppointmentsRung(Rung):
@@ -180,7 +182,7 @@ class AppointmentsRung(Rung):
                 return await self.site.encounters({"patient": patient, "date": dated, "_count": PAGE_SIZE})
 
         found = [seen for group in await asyncio.gather(*map(of, sorted(patients))) for seen in group]
-        return sorted(found, key=lambda seen: seen.moment)
+        return sorted(_begun(found, first, end), key=lambda seen: seen.moment)
 
     async def _earlier_day(self, today: date, since: date) -> date | None:
         """The next day of the look-back time that is not looked at anyway."""
@@ -215,6 +217,12 @@ class AppointmentsRung(Rung):
         return {r.removeprefix("Patient/") for r in named if r is not None and r.startswith("Patient/")}
 
 
+def _begun(found: Iterable[Seen], first: date, end: date) -> list[Seen]:
+    """Those that began in these days, or a day off: an encounter without an end matches every later day as well."""
+    one = timedelta(days=1)
+    return [s for s in found if s.ref.serviced is None or first - one <= s.ref.serviced < end + one]
+
+
 async def tried_search(site: Site, parameter: str, future: str, past: str) -> Verdict:
     """Nothing may lie in the future: then the parameter is heeded. In the past there should be something.
 
@@ -230,12 +238,12 @@ async def tried_search(site: Site, parameter: str, future: str, past: str) -> Ve
     return Verdict.EMPTY
 
 
-def note_children(page: Iterable[Resource], base_url: str, later: dict[str, datetime]) -> None:
-    """Note when each encounter was touched last by what belongs to it."""
+def note_children(page: Iterable[Resource], base_url: str, since: datetime, later: dict[str, datetime]) -> None:
+    """Note when each encounter was touched last by what belongs to it, if that was not before `since`."""
     for resource in page:
         path, meta = CHILDREN.get(resource["resourceType"]), resource.get("meta")
         changed = parsed_instant(meta.get("lastUpdated")) if isinstance(meta, dict) else None
-        if path is None or changed is None:
+        if path is None or changed is None or changed < since:
             continue
         for reference in references_at(resource, path):
             named = local_reference(reference, base_url)

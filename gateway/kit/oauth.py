@@ -21,7 +21,7 @@ from gateway.canonical import jsonio
 from gateway.canonical.errors import AdapterError, CredentialsRejected
 from gateway.kit.http import transport_errors
 from gateway.kit.sealing import seal, unseal
-from gateway.kit.tokens import AccessToken, CachedTokens, json_object, read_token, token_refusal
+from gateway.kit.tokens import AccessToken, CachedTokens, TokenRefusal, json_object, read_token, token_refusal
 from gateway.ports.context import AdapterContext
 
 EARLY = timedelta(seconds=60)
@@ -37,13 +37,14 @@ class SecretPlace(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OAuthClient:
-    """A registered client at one token endpoint. Its repr shows no secret."""
+    """A registered client at one token endpoint; `refusal` reads its errors. Its repr shows no secret."""
 
     vendor: str
     token_url: str
     client_id: str
     secret: str
     place: SecretPlace = SecretPlace.BASIC
+    refusal: TokenRefusal = token_refusal
 
     def __repr__(self) -> str:
         return f"OAuthClient({self.vendor})"
@@ -59,7 +60,7 @@ class OAuthClient:
         with transport_errors(self.vendor, "token"):
             response = await http.post(self.token_url, data=dict(form), headers=headers)
         if response.status_code not in (200, 201):
-            raise token_refusal(self.vendor, response)
+            raise self.refusal(self.vendor, response)
         return response
 
 

@@ -1,13 +1,13 @@
 """SMART Backend Services as a client (SMART App Launch 2.2.0): discovery, signed assertion, cached access token.
 
-Source: shared standards smart_backend_services sections 1-5 and vendors generic_smart_fhir section 1.
+Source: shared standards smart_backend_services sections 1-5 and vendors generic_smart_fhir sections 1 and 2.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
@@ -15,10 +15,12 @@ from urllib.parse import urljoin
 import httpx
 
 from gateway.canonical.errors import AdapterError, UnexpectedResponse, VendorUnavailable
+from gateway.kit.authorized_http import at_once
 from gateway.kit.http import rate_limited, transport_errors
+from gateway.kit.oauth import ClientSecretTokens, OAuthClient, SharedTokens
 from gateway.kit.smart_key import SigningKey, is_safe_url
-from gateway.kit.tokens import AccessToken, CachedTokens, json_object, read_token, token_refusal
-from gateway.ports.context import utc_now
+from gateway.kit.tokens import AccessToken, CachedTokens, TokenRefusal, json_object, read_token, token_refusal
+from gateway.ports.context import AdapterContext, utc_now
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
@@ -26,48 +28,31 @@ OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-u
 
 @dataclass(frozen=True, slots=True)
 class TokenEndpoint:
-    """Where tokens come from and which document said so."""
+    """Where tokens come from, which document said so, and what it says of the client's authentication."""
 
     url: str
     source: str
     algorithms: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
 
 
-class SmartBackendClient(CachedTokens):
-    """One client id at one authorization server; concurrent callers share one token and one renewal."""
+class Discovery:
+    """The token endpoint of one FHIR server: the configured one, else the one that the server's documents name."""
 
-    def __init__(
-        self,
-        *,
-        vendor: str,
-        base_url: str,
-        client_id: str,
-        key: SigningKey,
-        scopes: Iterable[str],
-        http: httpx.AsyncClient,
-        token_url: str | None = None,
-        now: Callable[[], datetime] = utc_now,
-        clock: Callable[[], float] = time.monotonic,
-        refusal: Callable[[str, httpx.Response], AdapterError] = token_refusal,
-    ) -> None:
-        super().__init__(vendor, scopes=scopes, clock=clock)
-        self._base, self._client_id, self._key = base_url.rstrip("/"), client_id, key
-        self._http, self._now, self._refusal = http, now, refusal
+    def __init__(self, *, vendor: str, base_url: str, http: httpx.AsyncClient, token_url: str | None = None) -> None:
+        self._vendor, self._base, self._http = vendor, base_url.rstrip("/"), http
         self._configured = TokenEndpoint(token_url, "settings") if token_url else None
         self._endpoint = self._configured
 
-    def missing_scopes(self) -> tuple[str, ...]:
-        """The scopes that were asked for and not granted with the present token."""
-        if self._token is None:
-            return ()
-        granted = self._token.scopes
-        return tuple(scope for scope in self.scopes if not scope_is_covered(scope, granted))
-
     async def endpoint(self) -> TokenEndpoint:
-        """The token endpoint: the configured one, else by discovery, kept until it stops answering as one."""
+        """The endpoint, kept until it stops answering as one."""
         if self._endpoint is None:
             self._endpoint = await self.discover()
         return self._endpoint
+
+    def forget(self) -> None:
+        """Ask the documents again the next time: the endpoint may have moved. A configured one stays."""
+        self._endpoint = self._configured
 
     async def discover(self) -> TokenEndpoint:
         """Ask smart-configuration, then the CapabilityStatement (SMART 1.0 servers).
@@ -86,9 +71,12 @@ class SmartBackendClient(CachedTokens):
         absolute = urljoin(f"{self._base}/", url)
         if not is_safe_url(absolute):
             raise UnexpectedResponse(self._vendor, "discovery", "the token endpoint is not an https URL")
-        algorithms = document.get("token_endpoint_auth_signing_alg_values_supported")
-        known = tuple(a for a in algorithms if isinstance(a, str)) if isinstance(algorithms, list) else ()
-        return TokenEndpoint(absolute, source, known)
+        return TokenEndpoint(
+            absolute,
+            source,
+            _texts(document.get("token_endpoint_auth_signing_alg_values_supported")),
+            _texts(document.get("token_endpoint_auth_methods_supported")),
+        )
 
     async def _document(self, path: str, accept: str) -> dict[str, Any]:
         """A discovery document; an empty one when the server has none there."""
@@ -100,47 +88,90 @@ class SmartBackendClient(CachedTokens):
             raise VendorUnavailable(self._vendor, "discovery", f"HTTP {response.status_code}")
         return json_object(response) if response.status_code == 200 else {}
 
+
+class SmartBackendClient(CachedTokens):
+    """One client id at one authorization server; concurrent callers share one token and one renewal.
+
+    Without scopes the request names none: the app's registration fixes them (Epic). `before` keeps a call budget that
+    token requests count against; `refusal` reads error bodies that are not OAuth's; `dated` sends `iat` and `nbf`.
+    """
+
+    def __init__(
+        self,
+        *,
+        vendor: str,
+        base_url: str,
+        client_id: str,
+        key: SigningKey,
+        scopes: Iterable[str],
+        http: httpx.AsyncClient,
+        token_url: str | None = None,
+        now: Callable[[], datetime] = utc_now,
+        clock: Callable[[], float] = time.monotonic,
+        refusal: TokenRefusal = token_refusal,
+        before: Callable[[str], Awaitable[None]] = at_once,
+        dated: bool = True,
+    ) -> None:
+        super().__init__(vendor, scopes=scopes, clock=clock)
+        self.discovery = Discovery(vendor=vendor, base_url=base_url, http=http, token_url=token_url)
+        self._client_id, self._key, self._dated = client_id, key, dated
+        self._http, self._now, self._refusal, self._before = http, now, refusal, before
+
     async def _renew(self, refused: str | None) -> AccessToken:
-        endpoint = await self.endpoint()
+        endpoint = await self.discovery.endpoint()
+        assertion = self._key.assertion(self._client_id, endpoint.url, self._now(), dated=self._dated)
         form = {
             "grant_type": "client_credentials",
-            "scope": " ".join(self.scopes),
+            **({"scope": " ".join(self.scopes)} if self.scopes else {}),
             "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": self._key.assertion(self._client_id, endpoint.url, self._now()),
+            "client_assertion": assertion,
         }
+        await self._before("token")
         asked_at = self._clock()
         with transport_errors(self._vendor, "token"):
             response = await self._http.post(endpoint.url, data=form, headers={"Accept": "application/json"})
         if response.status_code not in (200, 201):
-            self._endpoint = self._configured  # ask discovery again: the endpoint may have moved
+            self.discovery.forget()
             raise self._refusal(self._vendor, response)
         return read_token(self._vendor, response, asked_for=self.scopes, asked_at=asked_at)
 
 
-def scope_is_covered(wanted: str, granted: Iterable[str]) -> bool:
-    """Whether granted scopes together allow what `wanted` asks (grammar of section 7; v1 read as its v2 meaning)."""
-    held = set(granted)
-    if wanted in held:
-        return True
-    context, resource, permissions = _scope_parts(wanted.partition("?")[0])
-    left = set(permissions)
-    for scope in held:
-        granted_context, granted_resource, granted_permissions = _scope_parts(scope)
-        if granted_context == context and granted_resource in (resource, "*"):
-            left -= set(granted_permissions)
-    return bool(resource) and not left
+class SmartSecretTokens(ClientSecretTokens):
+    """A client with a secret at a SMART server: all workers share one token, whose endpoint is found as for a key."""
+
+    def __init__(
+        self,
+        client: OAuthClient,
+        context: AdapterContext,
+        http: httpx.AsyncClient,
+        *,
+        scopes: Iterable[str],
+        discovery: Discovery,
+        before: Callable[[str], Awaitable[None]] = at_once,
+    ) -> None:
+        super().__init__(client, context, http, scopes=scopes)
+        self.discovery, self._before = discovery, before
+
+    async def _ask(self, held: SharedTokens | None) -> SharedTokens:
+        endpoint = await self.discovery.endpoint()
+        self._client = replace(self._client, token_url=endpoint.url)
+        await self._before("token")
+        try:
+            return await super()._ask(held)
+        except AdapterError:
+            self.discovery.forget()
+            raise
 
 
-_V1_PERMISSIONS = {"read": "rs", "write": "cud", "*": "cruds"}
+class NoTokens:
+    """For a server that asks for none: requests then carry no Authorization header."""
 
+    async def token(self, *, refused: str | None = None) -> str:
+        """No token."""
+        return ""
 
-def _scope_parts(scope: str) -> tuple[str, str, str]:
-    """Context, resource type and v2 permissions; none of a narrowed scope (`?...`), which grants nothing for sure."""
-    if "?" in scope:
-        return "", "", ""
-    context, _, rest = scope.partition("/")
-    resource, _, permissions = rest.rpartition(".")
-    return context, resource, _V1_PERMISSIONS.get(permissions, permissions)
+    async def aclose(self) -> None:
+        """Nothing to give up."""
 
 
 def _oauth_uri(statement: dict[str, Any]) -> str | None:
@@ -158,3 +189,7 @@ def _oauth_uri(statement: dict[str, Any]) -> str | None:
 
 def _objects(value: Any) -> list[dict[str, Any]]:
     return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()

@@ -76,17 +76,17 @@ class SigningKey:
         public = self.key.as_dict(private=False)
         return {**public, "kid": self.key_id, "alg": self.algorithm, "use": "sig", "key_ops": ["verify"]}
 
-    def assertion(self, client_id: str, audience: str, now: datetime) -> str:
-        """A fresh client assertion (section 3); each has its own jti."""
+    def assertion(self, client_id: str, audience: str, now: datetime, *, dated: bool = True) -> str:
+        """A fresh client assertion (section 3); each has its own jti. `dated` adds the optional `iat` and `nbf`."""
         seconds = int(now.timestamp())
+        began = seconds - CLOCK_SKEW_SECONDS
         claims = {
             "iss": client_id,
             "sub": client_id,
             "aud": audience,
             "exp": seconds + ASSERTION_SECONDS,
-            "iat": seconds - CLOCK_SKEW_SECONDS,
-            "nbf": seconds - CLOCK_SKEW_SECONDS,
             "jti": secrets.token_urlsafe(24),
+            **({"iat": began, "nbf": began} if dated else {}),
         }
         header = {"alg": self.algorithm, "typ": "JWT", "kid": self.key_id}
         return jwt.encode(header, claims, self.key, algorithms=[self.algorithm])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,12 @@ from gateway.canonical.errors import (
     VendorUnavailable,
 )
 from gateway.kit.http import rate_limited
+from gateway.kit.smart_scopes import is_covered
+
+log = logging.getLogger(__name__)
+
+TokenRefusal = Callable[[str, httpx.Response], AdapterError]
+"""Reads a token endpoint's refusal: the vendor's name and its answer give the error."""
 
 DEFAULT_TOKEN_SECONDS = 300.0
 MAX_METADATA_BYTES = 8 * 1024 * 1024
@@ -68,14 +75,24 @@ class CachedTokens(ABC):
             self._renewal.add_done_callback(_seen)
         return (await asyncio.shield(self._renewal)).value
 
+    def missing_scopes(self) -> tuple[str, ...]:
+        """The scopes that were asked for and not granted with the present token."""
+        if self._token is None:
+            return ()
+        granted = self._token.scopes
+        return tuple(scope for scope in self.scopes if not is_covered(scope, granted))
+
     async def aclose(self) -> None:
         """Give up a renewal that is under way."""
         if self._renewal is not None:
             self._renewal.cancel()
 
     async def _renewed(self, refused: str | None) -> AccessToken:
-        self._token = await self._renew(refused)
-        return self._token
+        before = self._token
+        self._token = token = await self._renew(refused)
+        if (before is None or before.scopes != token.scopes) and (missing := self.missing_scopes()):
+            log.warning("%s grants less than was asked for: without %s", self._vendor, " ".join(missing))
+        return token
 
     @abstractmethod
     async def _renew(self, refused: str | None) -> AccessToken:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from gateway.canonical.audit_event import Outcome, Step
-from gateway.canonical.errors import UnsupportedOperation
+from gateway.canonical.audit_event import Step
 from gateway.pipeline.context import DONE, Next, Pipeline
-from gateway.pipeline.receive import arrival, new_trace
+from gateway.pipeline.receive import POLL_PAUSE, arrival, new_trace
+from gateway.pipeline.subscription_rules import is_proven
 from gateway.ports.records import Arrival, Job
 
 BATCH = 100
 UNPLANNED_SECONDS = 60.0  # polling is switched off, but notifications that name no encounter have begun it
+SAFETY_NET_SECONDS = 900.0
+"""Between polls while the subscriptions themselves prove that nothing is lost, where the setting asks for more."""
 
 
 async def poll(pipeline: Pipeline, job: Job) -> Next:
@@ -20,7 +22,7 @@ async def poll(pipeline: Pipeline, job: Job) -> Next:
     adapter = pipeline.connections.ehr(job.clinic_id, connection)
     settle = timedelta(seconds=adapter.settle_seconds)
     pending: list[Arrival] = []
-    cursor = await pipeline.store.cursor(job.clinic_id, connection)
+    cursor = await pipeline.store.begin_poll(job.clinic_id, connection)
     async for ref, position in adapter.changed_encounters(cursor):
         pending.append(arrival(connection, ref, new_trace()))
         cursor = position
@@ -28,11 +30,21 @@ async def poll(pipeline: Pipeline, job: Job) -> Next:
             await _keep(pipeline, job, connection, pending, cursor, settle)
             pending = []
     await _keep(pipeline, job, connection, pending, cursor, settle)
-    pause = timedelta(seconds=pipeline.connections.poll_seconds(job.clinic_id, connection) or UNPLANNED_SECONDS)
+    pause = await _pause(pipeline, job.clinic_id, connection)
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
-        await unit.postpone(job, pause, reason="", failed=False)
+        again = await unit.end_poll(connection)
+        await unit.postpone(job, POLL_PAUSE if again else pause, reason="", failed=False)
         await unit.commit(pipeline.event(Step.POLLED, job, target=connection))
     return DONE
+
+
+async def _pause(pipeline: Pipeline, clinic_id: str, connection: str) -> timedelta:
+    """How long until the next poll: seldom while every subscription proves that nothing was lost."""
+    seconds = pipeline.connections.poll_seconds(clinic_id, connection) or UNPLANNED_SECONDS
+    rows = await pipeline.store.subscriptions(clinic_id, connection)
+    if rows and all(is_proven(row, pipeline.now()) for row in rows):
+        seconds = max(seconds, SAFETY_NET_SECONDS)
+    return timedelta(seconds=seconds)
 
 
 async def _keep(  # noqa: PLR0917
@@ -46,18 +58,3 @@ async def _keep(  # noqa: PLR0917
         await unit.keep(job)
         entities = tuple(f"Encounter/{a.encounter_id}" for a in arrivals)
         await unit.commit(pipeline.event(Step.POLLED, job, source="gateway", target=connection, entities=entities))
-
-
-async def subscribe(pipeline: Pipeline, job: Job) -> Next:
-    """Ask the EHR to notify the gateway; an equal subscription that is there already is kept."""
-    connection = job.arguments["connection"]
-    adapter = pipeline.connections.ehr(job.clinic_id, connection)
-    outcome, code = Outcome.SUCCESS, ""
-    try:
-        await adapter.subscribe(pipeline.connections.hook_url(job.clinic_id, connection))
-    except UnsupportedOperation:  # switched off for this connection: it is polled
-        outcome, code = Outcome.MINOR_FAILURE, "unsupported"
-    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
-        await unit.finish(job)
-        await unit.commit(pipeline.event(Step.SUBSCRIBED, job, target=connection, outcome=outcome, error_code=code))
-    return DONE

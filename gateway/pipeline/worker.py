@@ -11,7 +11,7 @@ from gateway.canonical.models import ClaimBundle
 from gateway.pipeline.context import Pipeline
 from gateway.pipeline.jobs import run_job
 from gateway.ports.queue import WorkerQueue
-from gateway.ports.records import Job
+from gateway.ports.records import LOW_PRIORITY, Job
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +24,16 @@ ABANDON_SECONDS = 2.0
 
 
 class Worker:
-    """Runs up to `concurrency` encounters at once until it is told to stop."""
+    """Runs up to `concurrency` encounters at once until it is told to stop.
+
+    Jobs of low priority hold half of the slots at most: what comes in live finds a free one.
+    """
 
     def __init__(self, pipeline: Pipeline, queue: WorkerQueue, *, concurrency: int = 16) -> None:
         self._pipeline, self._queue, self._concurrency = pipeline, queue, concurrency
         self._running: set[asyncio.Task[None]] = set()
+        self._low: set[asyncio.Task[None]] = set()
+        self._most_low = max(1, concurrency // 2)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish what is in hand, or leave it for others."""
@@ -62,11 +67,13 @@ class Worker:
 
     async def _claim(self) -> bool:
         free = self._concurrency - len(self._running)
-        jobs = await self._queue.claim(free) if free > 0 else []
+        low = self._most_low - len(self._low)
+        jobs = await self._queue.claim(free, low) if free > 0 else []
         for job in jobs:
             task = asyncio.create_task(self._work(job))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            for tasks in (self._running, self._low) if job.priority >= LOW_PRIORITY else (self._running,):
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
         return free > 0 and len(jobs) == free  # there may be more
 
     async def _work(self, job: Job) -> None:

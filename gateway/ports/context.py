@@ -49,7 +49,10 @@ class Lock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One line of `gateway check`: what was tried, whether it works, and what to do when it does not."""
+    """One line of `gateway check`: what was tried, whether it works, and what to do when it does not.
+
+    One that is ok and has a remedy is a note: it may be needed for some visits or payers.
+    """
 
     what: str
     ok: bool

@@ -21,6 +21,7 @@ from gateway.canonical.models import (
     NotificationRequest,
 )
 from gateway.canonical.subscription import Subscribed
+from gateway.canonical.superbill import Visit
 from gateway.ports.context import AdapterContext, Probe
 
 
@@ -45,11 +46,14 @@ class Consent:
 
 
 class EhrAdapter(Protocol):
-    """One clinic's link to one EHR. `verify_*`, `answer_*`, `parse_*` and `normalize` are pure; the others use the
-    network. A verb whose capability is not declared raises `UnsupportedOperation`."""
+    """One clinic's link to one EHR. `verify_*`, `answer_*`, `parse_*`, `normalize` and `visit` are pure; the others use
+    the network. A verb whose capability is not declared raises `UnsupportedOperation`."""
 
     settle_seconds: float
     """How long after a notice the encounter is left alone: charges may still change after the sign-off."""
+
+    public_keys: Sequence[Mapping[str, Any]]
+    """The public JWKs that the EHR verifies this connection's signatures with; they are published."""
 
     def verify_notification(self, request: NotificationRequest) -> None:
         """Check signature or token over the raw bytes, before any parsing; raises `NotificationRejected`."""
@@ -74,6 +78,9 @@ class EhrAdapter(Protocol):
 
         `NotSignedOff` is for an encounter that may be signed off later without another notice.
         """
+
+    def visit(self, record: EncounterRecord) -> Visit:
+        """Patient, date and provider of an encounter, by which a superbill finds it; raises `MappingError`."""
 
     async def subscribe(self, endpoint: str) -> Sequence[Subscribed]:
         """Ask the EHR to notify `endpoint`; returns every subscription that this takes.
@@ -126,7 +133,8 @@ class EhrAdapterInfo:
     ("charge"), words in parentheses after it where several tables make the same. The mapping document is printed from
     them.
     `lacks` is what this EHR never gives and a claim may need, `may_lack` what some of its sites or visits do not: then
-    the clinic's configuration supplies it, and `gateway check` says so.
+    the clinic's configuration supplies it, and `gateway check` says so. `lacks_of` gives what a connection with these
+    settings never gives beside.
     """
 
     name: str
@@ -140,3 +148,4 @@ class EhrAdapterInfo:
     bills_itself: bool = False
     lacks: frozenset[ClinicFact] = frozenset()
     may_lack: frozenset[ClinicFact] = frozenset()
+    lacks_of: Callable[[Any], frozenset[ClinicFact]] | None = None

@@ -16,8 +16,8 @@ class WorkerQueue(Protocol):
     async def close(self) -> None:
         """Stop being a worker; jobs still owned are given to others."""
 
-    async def claim(self, limit: int) -> list[Job]:
-        """Own up to `limit` ready jobs."""
+    async def claim(self, limit: int, most_low: int | None = None) -> list[Job]:
+        """Own up to `limit` ready jobs, `most_low` of them of low priority; others come first."""
 
     def release(self, job: Job) -> None:
         """This worker no longer works on the job (it was finished, postponed or lost)."""

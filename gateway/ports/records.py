@@ -16,6 +16,7 @@ from gateway.canonical.models import (
     SubmissionState,
     VendorPayload,
 )
+from gateway.canonical.subscription import SubscriptionStatus
 
 
 class JobKind(StrEnum):
@@ -29,7 +30,12 @@ class JobKind(StrEnum):
     SUBSCRIBE = "subscribe"
     TRANSMIT = "transmit"  # a batch of claims
     RECONCILE = "reconcile"  # what became of claims
+    SUPERBILLS = "superbills"  # a look into the place where superbill files arrive
     WRITE_BACK = "write_back"  # tell the EHR
+
+
+LOW_PRIORITY = 9
+"""Jobs of this priority, or above, only ever hold a part of a worker's slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class Job:
     attempts: int
     created_at: datetime
     owner: int
+    priority: int = 0
 
 
 def transmit_key(connection: str) -> str:
@@ -87,6 +94,7 @@ class EncounterRow:
     content_hash: bytes | None
     generation: int
     claim_id: str | None
+    send_before_go_live: bool = False  # a person knows that it was not billed elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +210,30 @@ class NewSubmission:
     account_number: str = ""
     frequency: ClaimFrequency = ClaimFrequency.ORIGINAL
     prior_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRow:
+    """A subscription at an EHR, and how far its events have come in.
+
+    `endpoint` is "" for one that the gateway has heard of but did not make. `began_at`: when it was made or renewed.
+    `last_number` is the highest event number heard of, `missing` those up to it that have not come, as half-open ranges
+    in order. `asked_at`: when the EHR was asked about it last; None wants the gateway to subscribe anew. `doubted`:
+    what a notification said does not fit, so the EHR is to be asked.
+    """
+
+    connection: str
+    id: str
+    began_at: datetime
+    endpoint: str = ""
+    topic: str = ""
+    status: SubscriptionStatus = SubscriptionStatus.REQUESTED
+    counts: bool = False
+    heartbeat_seconds: float | None = None
+    ends_at: datetime | None = None
+    last_number: int | None = None
+    missing: tuple[range, ...] = ()
+    gap_since: datetime | None = None
+    heard_at: datetime | None = None
+    asked_at: datetime | None = None
+    doubted: bool = False

@@ -30,13 +30,15 @@ from gateway.ports.records import (
     NewSubmission,
     NormalizedEncounter,
     SubmissionRow,
+    SubscriptionRow,
     Untold,
 )
+from gateway.ports.superbills import SuperbillWork
 
 NOW = timedelta(0)
 
 
-class UnitOfWork(Protocol):
+class UnitOfWork(SuperbillWork, Protocol):
     """One transaction of one clinic. Leaving it without `commit` rolls back."""
 
     async def commit(self, *events: AuditEvent) -> None:
@@ -48,11 +50,35 @@ class UnitOfWork(Protocol):
         The jobs run after `settle`. A job that waits for the encounter already is brought forward instead.
         """
 
+    async def hear(self, connection: str) -> None:
+        """Note that an EHR has sent something."""
+
+    async def subscriptions(self, connection: str) -> list[SubscriptionRow]:
+        """A connection's subscriptions, oldest first; they stay as they are until this unit ends."""
+
+    async def save_subscription(self, row: SubscriptionRow) -> None:
+        """Keep what is known of a subscription."""
+
+    async def drop_subscription(self, row: SubscriptionRow) -> None:
+        """Forget a subscription."""
+
+    async def poll_soon(self, job: NewJob, pause: timedelta) -> None:
+        """Let a connection's poll job run now, or `pause` after the poll before; it is queued if there is none."""
+
+    async def end_poll(self, connection: str) -> bool:
+        """Note that a poll has come to its end; True when another one was asked for since it began."""
+
+    async def bring_forward(self, ordering_key: str, delay: timedelta) -> None:
+        """Let a waiting recurring job run after `delay`, if it would run later."""
+
     async def enqueue(self, job: NewJob) -> None:
         """Put a job on the queue."""
 
     async def set_cursor(self, connection: str, cursor: str) -> None:
         """Remember how far a connection has been polled."""
+
+    async def allow_before_go_live(self, encounter_ids: Sequence[str]) -> list[str]:
+        """Let encounters from before the go-live date pass; returns those that were held until now."""
 
     async def save_normalized(self, normalized: NormalizedEncounter) -> None:
         """Store the resources that changed as new versions, and the encounter's state; supersedes open holds."""
@@ -190,11 +216,20 @@ class Store(Protocol):
     async def submissions_to_ask(self, clinic_id: str, connection: str, most: int) -> list[SubmissionRow]:
         """Submissions on file whose outcome the vendor shall be asked now, the longest waiting first."""
 
+    async def cursor(self, clinic_id: str, name: str) -> str | None:
+        """How far something has been read: a connection's feed, or a backfill."""
+
+    async def begin_poll(self, clinic_id: str, connection: str) -> str | None:
+        """How far a connection has been polled; polls that were asked for until now are this one."""
+
+    async def subscriptions(self, clinic_id: str, connection: str) -> list[SubscriptionRow]:
+        """A connection's subscriptions, oldest first."""
+
+    async def subscribe_anew(self, clinic_id: str, job: NewJob) -> None:
+        """Have a connection subscribe now, whatever is known of its subscriptions."""
+
     async def submissions_to_tell(self, clinic_id: str, connection: str, most: int) -> list[Untold]:
         """States of claims that an EHR connection has not been told of, the longest waiting first."""
-
-    async def cursor(self, clinic_id: str, connection: str) -> str | None:
-        """How far a connection has been polled."""
 
     async def connection_stopped(self, clinic_id: str, connection: str) -> str | None:
         """Why a connection is stopped, or None."""

@@ -40,6 +40,6 @@ async def is_ready(http: httpx.AsyncClient, url: str) -> bool:
 async def is_subscribed(store: PostgresStore) -> bool:
     """Whether the gateway has asked the EHR for notifications."""
     try:
-        return all(row["kind"] != "subscribe" for row in await store.report("queue", CLINIC_ID))
+        return not await store.report("unsubscribed", CLINIC_ID)
     except GatewayError:
         return False

@@ -14,8 +14,9 @@ from gateway.canonical.errors import StoreError
 from gateway.canonical.findings import Finding
 from gateway.canonical.jsonio import dumps, loads
 from gateway.canonical.models import ClaimBundle, Resource, SubmissionState
-from gateway.ports.records import BatchRow, EncounterRow, EncounterState, NewJob, SubmissionRow, Untold
+from gateway.ports.records import BatchRow, EncounterRow, EncounterState, NewJob, SubmissionRow, SubscriptionRow, Untold
 from gateway.store.batches import PostgresUnitOfWork, batch_row, submission_row
+from gateway.store.feeds import subscription_row
 from gateway.store.queries import queries
 
 CONNECTION_LOST = (
@@ -30,7 +31,12 @@ CONNECTION_LOST = (
 )
 
 _ENCOUNTERS, _RESOURCES, _SUBMISSIONS = queries("encounters"), queries("resources"), queries("submissions")
-_QUEUE, _REPORT, _BATCHES = queries("queue"), queries("report"), queries("batches")
+_QUEUE, _REPORT, _BATCHES, _SUBSCRIPTIONS = (
+    queries("queue"),
+    queries("report"),
+    queries("batches"),
+    queries("subscriptions"),
+)
 
 CANNOT_START = (
     *CONNECTION_LOST,
@@ -148,13 +154,29 @@ class PostgresStore:
     async def _submissions(self, query: str, *arguments: Any) -> list[SubmissionRow]:
         return [submission_row(row) for row in await self._rows(_SUBMISSIONS[query], *arguments)]
 
+    async def cursor(self, clinic_id: str, name: str) -> str | None:
+        """How far something has been read."""
+        return _text(await self._value(_SUBSCRIPTIONS["cursor"], clinic_id, name))
+
+    async def begin_poll(self, clinic_id: str, connection: str) -> str | None:
+        """How far a connection has been polled; polls that were asked for until now are this one."""
+        return _text(await self._value(_SUBSCRIPTIONS["begin_poll"], clinic_id, connection))
+
+    async def subscriptions(self, clinic_id: str, connection: str) -> list[SubscriptionRow]:
+        """A connection's subscriptions, oldest first."""
+        rows = await self._rows(_SUBSCRIPTIONS["of_connection"], clinic_id, connection)
+        return [subscription_row(row) for row in rows]
+
+    async def subscribe_anew(self, clinic_id: str, job: NewJob) -> None:
+        """Have a connection subscribe now, whatever is known of its subscriptions."""
+        async with self.acquire() as connection:
+            await connection.execute(_SUBSCRIPTIONS["subscribe_anew"], clinic_id, job.arguments["connection"])
+        await self.ensure_job(clinic_id, job)
+        await self.run_soon(clinic_id, job.ordering_key)
+
     async def submissions_to_tell(self, clinic_id: str, connection: str, most: int) -> list[Untold]:
         """States of claims that an EHR connection has not been told of."""
         return [_untold(row) for row in await self._rows(_SUBMISSIONS["to_tell"], clinic_id, connection, most)]
-
-    async def cursor(self, clinic_id: str, connection: str) -> str | None:
-        """How far a connection has been polled."""
-        return _text(await self._value(_ENCOUNTERS["cursor"], clinic_id, connection))
 
     async def connection_stopped(self, clinic_id: str, connection: str) -> str | None:
         """Why a connection is stopped, or None."""

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import asyncpg
 
 from gateway.canonical.errors import StoreError
-from gateway.ports.records import Job
+from gateway.ports.records import LOW_PRIORITY, Job
 from gateway.store.postgres import CONNECTION_LOST, PostgresStore
 from gateway.store.queries import queries
 from gateway.store.unit_of_work import LEASE_SECONDS, job_from
@@ -60,11 +60,15 @@ class WorkerSession:
             with suppress(*CONNECTION_LOST, TimeoutError):
                 await session.close(timeout=1)
 
-    async def claim(self, limit: int) -> list[Job]:
-        """Own up to `limit` ready jobs; never one that this worker still works on, whose owner would look the same."""
+    async def claim(self, limit: int, most_low: int | None = None) -> list[Job]:
+        """Own up to `limit` ready jobs, `most_low` of them of low priority.
+
+        Never one that this worker still works on, whose owner would look the same.
+        """
         self._require_alive()
         async with self._claim_turn, self._store.acquire() as connection:
-            arguments = (self.number, limit, LEASE_SECONDS, list(self._owned))
+            low = limit if most_low is None else most_low
+            arguments = (self.number, limit, LEASE_SECONDS, list(self._owned), low, LOW_PRIORITY)
             jobs = [job_from(row) for row in await connection.fetch(_QUEUE["claim"], *arguments)]
             self._owned.update(job.id for job in jobs)
         return jobs

@@ -33,7 +33,7 @@ _QUEUE, _AUDIT = queries("queue"), queries("audit")
 
 
 class StepWork:
-    """What every step does in its transaction; `PostgresUnitOfWork` adds batches and outcomes."""
+    """What every step does in its transaction; `FeedWork` adds feeds, `PostgresUnitOfWork` batches and outcomes."""
 
     def __init__(
         self, connection: asyncpg.Connection, transaction: Any, clinic_id: str, *, on_stop: Callable[[str], None]
@@ -77,6 +77,11 @@ class StepWork:
     async def set_cursor(self, connection: str, cursor: str) -> None:
         """Remember how far a connection has been polled."""
         await self._execute(_ENCOUNTERS["set_cursor"], connection, cursor)
+
+    async def allow_before_go_live(self, encounter_ids: Sequence[str]) -> list[str]:
+        """Let encounters from before the go-live date pass; returns those that were held until now."""
+        rows = await self._connection.fetch(_ENCOUNTERS["allow_before_go_live"], self._clinic, list(encounter_ids))
+        return [row["id"] for row in rows if row["held"]]
 
     async def save_normalized(self, normalized: NormalizedEncounter) -> None:
         """Store changed resources, what the claim refers to, and the encounter's state."""

@@ -28,9 +28,8 @@ from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.errors import StoreError
 from gateway.kit.contract_support import Simulator, simulator_running
 from gateway.kit.simulator import SandboxConnection, SimulatorOptions
-from gateway.pipeline.receive import new_trace, poll_key
+from gateway.pipeline.receive import new_trace, poll_job, subscribe_job
 from gateway.ports.context import utc_now
-from gateway.ports.records import JobKind, NewJob
 from gateway.sandbox.clinic_day import ClinicDay, generate
 from gateway.sandbox.report import is_settled
 from gateway.settings import LoadedSettings, load_settings
@@ -121,12 +120,12 @@ class House:
 
     async def subscribe(self) -> None:
         """Have the EHR notify this gateway."""
-        await self.gateway.store.ensure_job(CLINIC, NewJob(JobKind.SUBSCRIBE, "subscribe:ehr", {"connection": "ehr"}))
-        await self.until(lambda: self._no_job("subscribe"), "the subscription")
+        await self.gateway.store.subscribe_anew(CLINIC, subscribe_job("ehr"))
+        await self.until(self._subscribed, "the subscription")
 
     async def poll(self) -> None:
         """Have the gateway poll the EHR."""
-        await self.gateway.store.ensure_job(CLINIC, NewJob(JobKind.POLL, poll_key("ehr"), {"connection": "ehr"}))
+        await self.gateway.store.ensure_job(CLINIC, poll_job("ehr"))
 
     async def notify(self, notices: list[tuple[str, int]]) -> set[int]:
         """Send notifications of encounters with version numbers, all at once; the HTTP statuses of the answers."""
@@ -185,8 +184,8 @@ class House:
         """The state of each encounter by its id at the EHR."""
         return {row["ehr_encounter_id"]: row["state"] for row in await self.gateway.store.report("encounters", CLINIC)}
 
-    async def _no_job(self, kind: str) -> bool:
-        return not any(row["kind"] == kind for row in await self.gateway.store.report("queue", CLINIC))
+    async def _subscribed(self) -> bool:
+        return not await self.gateway.store.report("unsubscribed", CLINIC)
 
     async def _resume(self) -> None:
         """Resume what waits for it; a job that met the stop just as it was taken away would wait for a minute."""

@@ -29,7 +29,7 @@ async def everything_billed_once(house: Any, ledgers: Any) -> None:
     assert (outcome.lost, outcome.doubled, outcome.held) == ([], [], [])
     assert outcome.submitted == sorted(house.vendors.day.encounter_ids)
     assert outcome.totals == outcome.vendor_totals
-    assert await house.one("select count(*) from job where kind <> 'poll'") == 0
+    assert await house.one("select count(*) from job where kind not in ('poll', 'subscribe')") == 0
     intended = await house.one("select count(*) from audit_event where step = 'disclosure-intended'")
     confirmed = await house.one("select count(*) from audit_event where step = 'disclosure-confirmed'")
     assert intended >= confirmed == len(outcome.submitted)

@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from joserfc.jwk import ECKey
 
+from gateway.canonical.charge_map import ChargeMap, Kind, MapLine, MapRule
 from gateway.canonical.clinic import BillingProvider, ClinicFacts
 from gateway.canonical.errors import AdapterError, ErrorCode, PermissionMissing, UnexpectedResponse
 from gateway.canonical.models import EncounterRef, Resource
 from gateway.kit.contract_support import LocalLock, LocalValues, NoPacer
 from gateway.kit.ehr_base import SmartFhirEhr
 from gateway.kit.ehr_cache import CACHE_ENTRIES, CACHE_SECONDS, ResourceCache
+from gateway.kit.ehr_charge_searches import followed_for, searches_for
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.ehr_fetch import ABSENT_SECONDS, EncounterFetcher
 from gateway.kit.ehr_settings import SmartSettings
@@ -158,6 +160,44 @@ async def test_the_first_failure_is_raised_as_it_is_and_stops_the_rest() -> None
         await EncounterFetcher(server).fetch(REF)
 
 
+ASKING = ChargeMap(
+    [
+        MapRule((MapLine("G0101"),), {Kind.SERVICE_REQUEST: frozenset({("", "x")})}),
+        MapRule((MapLine("G0101"),), {Kind.DOCUMENT_TYPE: frozenset({("", "x")})}),
+        MapRule((MapLine("G0101"),), {Kind.APPOINTMENT_TYPE: frozenset({("", "x")})}),
+    ]
+)
+
+
+def fetcher_for(charge_map: ChargeMap, server: Server) -> EncounterFetcher:
+    return EncounterFetcher(
+        server,
+        includes=False,
+        by_encounter=searches_for(charge_map),
+        by_patient=(),
+        followed_types=followed_for(charge_map),
+    )
+
+
+@pytest.mark.parametrize(("charge_map", "read"), [(ASKING, True), (ChargeMap(), False)])
+async def test_what_only_a_charge_map_needs_is_read_only_for_one(charge_map: ChargeMap, read: bool) -> None:
+    server = Server()
+    server.held["Encounter/e"] = {**ENCOUNTER, "appointment": [{"reference": "Appointment/a"}]}
+    server.held["Appointment/a"] = _resource("Appointment/a")
+    await fetcher_for(charge_map, server).fetch(REF)
+    for asked in ("ServiceRequest?encounter", "DocumentReference?encounter", "Appointment/a"):
+        assert (asked in server.asked) is read
+
+
+@pytest.mark.parametrize("refusal", [unsupported(), PermissionMissing("test", "search", "no")])
+async def test_what_a_charge_map_needs_may_not_be_missing(refusal: AdapterError) -> None:
+    """Else what it would bill were forgotten without a word."""
+    server = Server()
+    server.refused["DocumentReference"] = refusal
+    with pytest.raises(type(refusal)):
+        await fetcher_for(ASKING, server).fetch(REF)
+
+
 NOW = datetime(2026, 3, 5, tzinfo=UTC)
 
 
@@ -222,7 +262,8 @@ async def test_a_backlog_without_end_is_cut_only_where_the_order_holds(
 ) -> None:
     monkeypatch.setattr("gateway.kit.ehr_rung.MAX_POLL_PAGES", 2)
     pages_of(ehr, [changed("a", 1)], [changed("b", 2)], [changed("c", 3)])
-    assert [ref.encounter_id async for ref, _ in ehr.changed_encounters(None)] == ["a", "b"]
+    since = "2026-03-04T09:00:00Z"
+    assert [ref.encounter_id async for ref, _ in ehr.changed_encounters(since)] == ["a", "b"]
     pages_of(ehr, [changed("b", 2)], [changed("a", 1)], [changed("c", 3)])
     with pytest.raises(UnexpectedResponse):
-        [ref async for ref, _ in ehr.changed_encounters(None)]
+        [ref async for ref, _ in ehr.changed_encounters(since)]

@@ -32,8 +32,9 @@ from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.contract_support import simulator_running
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.http import open_client
-from gateway.kit.smart import OAUTH_URIS, SmartBackendClient, scope_is_covered
+from gateway.kit.smart import OAUTH_URIS, SmartBackendClient
 from gateway.kit.smart_key import SigningKey, is_safe_url
+from gateway.kit.smart_scopes import is_covered
 from gateway.ports.context import utc_now
 
 EC = ECKey.generate_key("P-384", {"kid": "ec-1"})
@@ -294,20 +295,20 @@ class TestTokenRequest:
     ],
 )
 def test_scope_grammar(wanted: str, granted: list[str], covered: bool) -> None:
-    assert scope_is_covered(wanted, granted) is covered
+    assert is_covered(wanted, granted) is covered
 
 
 class TestDiscovery:
     async def test_a_relative_endpoint_is_resolved_against_the_base(self, script: Script, http: Any) -> None:
         script.say("/fhir/.well-known/smart-configuration", JSONResponse({"token_endpoint": "auth/token"}))
-        assert (await smart(script, http).discover()).url == f"{script.url}/fhir/auth/token"
+        assert (await smart(script, http).discovery.discover()).url == f"{script.url}/fhir/auth/token"
 
     async def test_the_capability_statement_is_the_second_choice(self, script: Script, http: Any) -> None:
         uris = [{"url": "authorize", "valueUri": "x"}, {"url": "token", "valueUri": f"{script.url}/old-token"}]
         security = {"extension": [{"url": OAUTH_URIS, "extension": uris}]}
         script.say("/fhir/.well-known/smart-configuration", Response("<html>", 404))
         script.say("/fhir/metadata", fhir({"resourceType": "CapabilityStatement", "rest": [{"security": security}]}))
-        found = await smart(script, http).discover()
+        found = await smart(script, http).discovery.discover()
         assert (found.url, found.source) == (f"{script.url}/old-token", "CapabilityStatement")
 
     async def test_a_configured_endpoint_needs_no_discovery(self, script: Script, http: Any) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from gateway.canonical import codes
+from gateway.canonical.charge_map import Kind
 from gateway.canonical.errors import ConfigurationError
 from gateway.settings import load_settings
 
@@ -72,6 +75,10 @@ def test_secrets_come_from_files_too(tmp_path: Path) -> None:
         (("env:EHR_SECRET", "env:NOT_SET"), "settings.secret: environment variable NOT_SET is not set."),
         (("env:EHR_SECRET", "file:none.txt"), "settings.secret: the file cannot be read"),
         (("    ehr:", "   ehr:"), "is not YAML here."),
+        (
+            ("clinics:", "server: {public_url: 'http://gw.example.test'}\nclinics:"),
+            "gateway.yaml:1 server.public_url: must be an https URL",
+        ),
     ],
 )
 def test_each_mistake_is_named(tmp_path: Path, change: tuple[str, str], expected: str) -> None:
@@ -79,6 +86,97 @@ def test_each_mistake_is_named(tmp_path: Path, change: tuple[str, str], expected
     assert expected in text
     assert "Remedy:" in text or "Correct" in text
     assert "s3cr3t" not in text
+
+
+MAPPED = GOOD.replace(
+    "    ehr:\n",
+    """\
+    charge_map:
+      rules:
+        - when: {procedure: ["snomed|86273004"]}
+          lines:
+            - code: "11102"
+              units: 2
+              diagnoses: all
+      ignore: ["36415"]
+    locations:
+      Main Office: {place_of_service: "22", npi: "1234567893"}
+    providers:
+      "1679576722": {taxonomy: 207N00000X}
+    ehr:
+""",
+)
+
+
+def test_the_charge_map_locations_and_providers_reach_the_mappers(tmp_path: Path) -> None:
+    facts = load(tmp_path, MAPPED).gateway.clinics["lakeside"].facts("lakeside")
+    (rule,) = facts.charge_map.rules
+    assert rule.codes == {Kind.PROCEDURE: frozenset({(codes.SNOMED, "86273004")})}
+    assert [(line.code, line.units) for line in rule.lines] == [("11102", 2)]
+    assert facts.locations["Main Office"].npi == "1234567893"
+    assert facts.providers["1679576722"].taxonomy == "207N00000X"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (('"11102"', '"1110"'), "gateway.yaml:15 clinics.lakeside.charge_map.rules.0.lines.0.code: is not a CPT"),
+        (('"11102"', "11102"), "Put it between quotation marks."),
+        (
+            ("units: 2", "units: {per: 20, rule: eight_minute}"),
+            "lines.0.units: the eight-minute rule is for units of 15",
+        ),
+        (("units: 2", "units: {per: 20}"), "lines.0.units.rule: is missing."),
+        (("units: 2", "units: 0"), "lines.0.units: Input should be greater than 0"),
+        (("all", "some"), "lines.0.diagnoses: Input should be 'all' or 'first'"),
+        (("all", "[some]"), "lines.0.diagnoses.0: is not in the form of an ICD-10-CM code"),
+        (('{procedure: ["snomed|86273004"]}', "{}"), "rules.0.when: a rule needs a condition"),
+        (("snomed|", "snowmed|"), "rules.0.when.procedure.0: begins with an unknown system"),
+        (("snomed|86273004", "*"), "rules.0.when.procedure.0: needs a system before the asterisk"),
+        (("procedure:", "procedures:"), "rules.0.when.procedures: is not a known key."),
+        (('procedure: ["snomed|86273004"]', "minutes: 30-20"), "rules.0.when.minutes: ends before it begins"),
+        (
+            ('procedure: ["snomed|86273004"]', "minutes: long"),
+            'when.minutes: is not a range of minutes such as "20-29"',
+        ),
+        (("      ignore", "      on_unmapped: bill\n      ignore"), "charge_map.on_unmapped: Input should be 'hold'"),
+        (('"22"', '"office"'), "locations.Main Office.place_of_service: "),
+        (("207N00000X", "dermatology"), "providers.1679576722.taxonomy: "),
+    ],
+)
+def test_each_mistake_of_charge_capture_is_named(tmp_path: Path, change: tuple[str, str], expected: str) -> None:
+    assert expected in problem(tmp_path, MAPPED.replace(*change))
+
+
+def test_a_rule_of_own_codes_needs_a_condition_by_code(tmp_path: Path) -> None:
+    text = MAPPED.replace('procedure: ["snomed|86273004"]', "encounter_class: [AMB]").replace('"11102"', "own")
+    assert "a line with the code own needs a condition by code" in problem(tmp_path, text)
+
+
+def test_the_fee_schedule_may_be_a_file_beside_gateway_yaml(tmp_path: Path) -> None:
+    (tmp_path / "fees.csv").write_text("code,fee,effective_from\nG2211,16.05,2026-01-01\n")
+    text = GOOD.replace('fee_schedule:\n      G2211: "16.05"', "fee_schedule: fees.csv")
+    facts = load(tmp_path, text).gateway.clinics["lakeside"].facts("lakeside")
+    assert (facts.fee("G2211", (), date(2026, 1, 1)), facts.fee("G2211", (), date(2025, 1, 1))) == (
+        Decimal("16.05"),
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"code,fee,effective_from\nG2211,cheap,2026-01-01\n", "fees.csv:2 fee: is not an amount in dollars."),
+        (b"\xff\xfe", "fees.csv: is not text in UTF-8."),
+        (None, "gateway.yaml:9 clinics.lakeside.fee_schedule: the file cannot be read"),
+    ],
+)
+def test_a_file_of_fees_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | None, expected: str) -> None:
+    if content is not None:
+        (tmp_path / "fees.csv").write_bytes(content)
+    assert problem(tmp_path, GOOD.replace('fee_schedule:\n      G2211: "16.05"', "fee_schedule: fees.csv")).startswith(
+        expected
+    )
 
 
 def test_a_missing_file_and_an_empty_one_are_named(tmp_path: Path) -> None:

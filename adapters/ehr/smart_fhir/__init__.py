@@ -26,4 +26,5 @@ ADAPTER = EhrAdapterInfo(
             ClinicFact.PROVIDER_TAXONOMY,
         }
     ),
+    lacks_of=mapping.lacks_of,
 )

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gateway.canonical import codes
+from gateway.canonical.clinic import ClinicFact
 from gateway.kit.ehr_rows import US_CORE, ResourceMap
+from gateway.kit.ehr_settings import SmartSettings
 from gateway.kit.ehr_tables import encounter_tables
 from gateway.kit.mapping import Row
 
@@ -27,6 +29,13 @@ CODE_SYSTEM_ALIASES: Mapping[str, str] = {
 
 CHARGE_SOURCES = ("claim", "charge_item", "charge_map", "procedure")
 """Where charges are looked for: the first one that the EHR fills is the whole truth."""
+
+
+def lacks_of(settings: SmartSettings) -> frozenset[ClinicFact]:
+    """Prices, on a connection that takes no charges from the EHR: what else it holds has none."""
+    priced = {"claim", "charge_item"} & set(settings.charge_sources or CHARGE_SOURCES)
+    return frozenset() if priced else frozenset({ClinicFact.PRICES})
+
 
 TABLES: Mapping[str, Sequence[Row]] = encounter_tables(RESOURCE_MAPS, CHARGE_SOURCES)
 """What the mapping document prints of this adapter."""

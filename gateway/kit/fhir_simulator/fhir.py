@@ -77,6 +77,12 @@ class FhirApi:
             return self._search(parts[0], request, request.pairs(), access)
         return self._read(parts, request, access)
 
+    def forget_pages(self) -> int:
+        """End every search that has further pages: their links then answer 410; returns how many there were."""
+        known = len(self._snapshots)
+        self._snapshots.clear()
+        return known
+
     def _read(self, parts: list[str], request: Request, access: Access) -> Response:
         visible = access.require(parts[0], "r")
         if len(parts) == 4 and parts[2] == "_history":

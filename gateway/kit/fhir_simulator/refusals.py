@@ -53,7 +53,7 @@ def _feed(request: Request) -> tuple[str, str]:
     """The feed that a request belongs to, with the parameter that makes it one."""
     path, names = request.path.strip("/"), {name for name, _ in request.pairs()}
     if path.endswith("$export"):
-        return "bulk", ""
+        return "bulk", "_since"
     if path == "Appointment":
         return "appointments", "date"
     if path != "Encounter" or names & {"patient", "subject", "_id"}:

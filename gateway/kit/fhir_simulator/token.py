@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from joserfc import jws
@@ -14,6 +14,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from gateway.canonical import jsonio
 from gateway.kit.fhir_simulator.scopes import InvalidScope, Scope, granted, parse_scopes
+from gateway.kit.fhir_simulator.token_rules import JWT, NO_STORE, OAuthRefused, TokenRules, check_secret, method_of
 from gateway.kit.simulator_http import Request, Response, plain_json
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -21,21 +22,8 @@ MAX_LIFETIME_SECONDS = 300
 SKEW_SECONDS = 10
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
 _KEYS: dict[str, type[RSAKey] | type[ECKey]] = {"RSA": RSAKey, "EC": ECKey}
+STANDARD = TokenRules()
 _REQUIRED = ("grant_type", "scope", "client_assertion_type", "client_assertion")
-_NO_STORE = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
-
-
-class OAuthRefused(Exception):
-    """The token request fails with an OAuth error code."""
-
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(description)
-        self.error, self.description = error, description
-
-    def response(self) -> Response:
-        """The error body of RFC 6749 section 5.2."""
-        body = {"error": self.error, "error_description": self.description}
-        return plain_json(body, 401 if self.error == "invalid_client" else 400, _NO_STORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +47,40 @@ class Grant:
 class TokenEndpoint:
     """Issues and remembers access tokens of one registered client."""
 
-    def __init__(self, url: str, client: Client, algorithms: frozenset[str], expires_in: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        client: Client,
+        algorithms: frozenset[str],
+        expires_in: int,
+        rules: TokenRules = STANDARD,
+    ) -> None:
         self.url, self.client, self.algorithms, self.expires_in = url, client, algorithms, expires_in
+        self.rules, self._published = rules, client.jwks
         self._grants: dict[str, Grant] = {}
         self._used: dict[tuple[str, str], int] = {}
 
     def handle(self, request: Request) -> Response:
         """Answer a token request."""
         if request.method != "POST":
-            return plain_json({"error": "invalid_request"}, 405, (("Allow", "POST"), *_NO_STORE))
+            return plain_json({"error": "invalid_request"}, 405, (("Allow", "POST"), *NO_STORE))
         try:
-            return self._issue(self._parameters(request))
+            return self._issue(request, self._parameters(request))
         except OAuthRefused as refusal:
-            return refusal.response()
+            return self.rules.refusal(refusal)
+
+    def publish(self, jwks: dict[str, Any]) -> int:
+        """The client publishes other keys; a vendor that reads them nightly knows them after `read_keys` only.
+
+        Returns how many keys are known now.
+        """
+        self._published = jwks
+        return len(self.client.jwks["keys"]) if self.rules.nightly else self.read_keys()
+
+    def read_keys(self) -> int:
+        """Read the client's published keys; returns how many there are."""
+        self.client = replace(self.client, jwks=self._published)
+        return len(self.client.jwks["keys"])
 
     def grant_of(self, token: str) -> Grant | None:
         """What was granted under a token, expired or not; None when it was never issued."""
@@ -94,28 +103,48 @@ class TokenEndpoint:
         if repeated:
             raise OAuthRefused("invalid_request", "a parameter is repeated")
         form = dict(pairs)
-        missing = [name for name in _REQUIRED if name not in form]
+        unneeded = {"scope"} if self.rules.scopes_ignored else set()
+        if method_of(request, form) != JWT:
+            unneeded |= {"client_assertion_type", "client_assertion"}
+        missing = [name for name in _REQUIRED if name not in form and name not in unneeded]
         if missing:
             error = "invalid_scope" if missing == ["scope"] else "invalid_request"
             raise OAuthRefused(error, f"missing: {', '.join(missing)}")
         return form
 
-    def _issue(self, form: dict[str, str]) -> Response:
+    def _issue(self, request: Request, form: dict[str, str]) -> Response:
         if form["grant_type"] != "client_credentials":
             raise OAuthRefused("unsupported_grant_type", "only client_credentials is supported")
+        self._identify(request, form)
+        scopes = self._granted(form.get("scope", ""))
+        token = secrets.token_urlsafe(32)
+        self._grants[token] = Grant(scopes, time.time() + self.expires_in)
+        body = {"access_token": token, "token_type": "bearer", **self.rules.expires_in(self.expires_in)}
+        return plain_json({**body, "scope": " ".join(map(str, scopes))}, headers=NO_STORE)
+
+    def _granted(self, asked: str) -> tuple[Scope, ...]:
+        if self.rules.scopes_ignored:
+            return self.client.allowed
+        try:
+            wanted = parse_scopes(asked)
+        except InvalidScope as problem:
+            raise OAuthRefused("invalid_scope", str(problem)) from None
+        self.rules.check(wanted)
+        scopes = tuple(granted(wanted, self.client.allowed))
+        if not scopes:
+            raise OAuthRefused("invalid_scope", "nothing of the scope is pre-authorized for this client")
+        return scopes
+
+    def _identify(self, request: Request, form: dict[str, str]) -> None:
+        method = method_of(request, form)
+        if method not in self.rules.methods:
+            raise OAuthRefused("invalid_client", f"{method} is not accepted")
+        if method != JWT:
+            check_secret(request, form, method, self.client.client_id, self.rules.secret)
+            return
         if form["client_assertion_type"] != ASSERTION_TYPE:
             raise OAuthRefused("invalid_client", "client_assertion_type is not jwt-bearer")
         self._authenticate(form["client_assertion"], form.get("client_id"))
-        try:
-            scopes = tuple(granted(parse_scopes(form["scope"]), self.client.allowed))
-        except InvalidScope as problem:
-            raise OAuthRefused("invalid_scope", str(problem)) from None
-        if not scopes:
-            raise OAuthRefused("invalid_scope", "nothing of the scope is pre-authorized for this client")
-        token = secrets.token_urlsafe(32)
-        self._grants[token] = Grant(scopes, time.time() + self.expires_in)
-        body = {"access_token": token, "token_type": "bearer", "expires_in": self.expires_in}
-        return plain_json({**body, "scope": " ".join(map(str, scopes))}, headers=_NO_STORE)
 
     def _authenticate(self, assertion: str, client_id: str | None) -> None:
         """The verification steps of section 3, in their order; each failure is invalid_client."""

@@ -42,8 +42,14 @@ queued as (
 select count(*)::integer from arrived;
 
 -- name: encounter
-select clinic_id, id, connection, ehr_encounter_id, state, content_hash, generation, claim_id
+select clinic_id, id, connection, ehr_encounter_id, state, content_hash, generation, claim_id, send_before_go_live
 from encounter where clinic_id = $1 and id = $2;
+
+-- name: allow_before_go_live
+-- Returns those of them that were held until now.
+update encounter set send_before_go_live = true
+where clinic_id = $1 and id = any($2::text[]) and not send_before_go_live
+returning id, state = 'held' as held;
 
 -- name: set_state
 update encounter set state = $3, updated_at = clock_timestamp() where clinic_id = $1 and id = $2;
@@ -57,9 +63,6 @@ where clinic_id = $1 and id = $2;
 update encounter
 set state = 'normalized', content_hash = $3, claim_id = $4, generation = $5, updated_at = clock_timestamp()
 where clinic_id = $1 and id = $2;
-
--- name: cursor
-select position from feed_cursor where clinic_id = $1 and connection = $2;
 
 -- name: set_cursor
 insert into feed_cursor (clinic_id, connection, position) values ($1, $2, $3)

@@ -13,24 +13,41 @@ where not exists (select 1 from job where clinic_id = $1 and ordering_key = $3);
 update job set run_at = clock_timestamp() where clinic_id = $1 and ordering_key = $2 and owner is null;
 
 -- name: claim
--- Take up to $2 ready jobs; a job waits while an older one of its key is still there, so each encounter keeps its order.
-with ready as (
+-- Take up to $2 ready jobs, up to $5 of them of low priority ($6 and above), which only fill what others leave free.
+-- A job waits while an older one of its key is still there, so each encounter keeps its order.
+with urgent as (
     select j.clinic_id, j.id
     from job j
     where j.owner is null
       and j.run_at <= clock_timestamp()
+      and j.priority < $6
       and j.id <> all($4::bigint[])
       and not exists (
           select 1 from job older
           where older.clinic_id = j.clinic_id and older.ordering_key = j.ordering_key and older.id < j.id)
     order by j.priority, j.run_at
     limit $2
-    for update of j skip locked)
+    for update of j skip locked),
+patient as (
+    select j.clinic_id, j.id
+    from job j
+    where j.owner is null
+      and j.run_at <= clock_timestamp()
+      and j.priority >= $6
+      and j.id <> all($4::bigint[])
+      and not exists (
+          select 1 from job older
+          where older.clinic_id = j.clinic_id and older.ordering_key = j.ordering_key and older.id < j.id)
+    order by j.priority, j.run_at
+    limit greatest(0, least($5, $2 - (select count(*) from urgent)))
+    for update of j skip locked),
+ready as (select * from urgent union all select * from patient)
 update job
 set owner = $1, lease_until = clock_timestamp() + make_interval(secs => $3)
 from ready
 where job.clinic_id = ready.clinic_id and job.id = ready.id
-returning job.clinic_id, job.id, job.kind, job.ordering_key, job.arguments, job.trace, job.attempts, job.created_at, job.owner;
+returning job.clinic_id, job.id, job.kind, job.ordering_key, job.arguments, job.trace, job.attempts,
+    job.created_at, job.owner, job.priority;
 
 -- name: finish
 delete from job where clinic_id = $1 and id = $2 and owner = $3 returning id;
@@ -40,7 +57,7 @@ delete from job where clinic_id = $1 and id = $2 and owner = $3 returning id;
 update job
 set kind = $4, arguments = $5, attempts = 0, last_error = '', lease_until = clock_timestamp() + make_interval(secs => $6)
 where clinic_id = $1 and id = $2 and owner = $3
-returning clinic_id, id, kind, ordering_key, arguments, trace, attempts, created_at, owner;
+returning clinic_id, id, kind, ordering_key, arguments, trace, attempts, created_at, owner, priority;
 
 -- name: keep
 update job set lease_until = clock_timestamp() + make_interval(secs => $4)

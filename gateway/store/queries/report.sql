@@ -47,3 +47,35 @@ select connection, state, count(*)::integer as messages, sum(unmatched)::integer
 from inbound_message
 where clinic_id = $1 and (state = 'unreadable' or unmatched > 0)
 group by connection, state order by connection, state;
+
+-- name: unsubscribed
+-- Connections whose EHR is still to be asked for notifications.
+select j.ordering_key from job j
+where j.clinic_id = $1 and j.kind = 'subscribe'
+  and not exists (
+      select 1 from ehr_subscription s
+      where s.clinic_id = $1 and 'subscribe:' || s.connection = j.ordering_key and s.asked_at is not null);
+
+-- name: polls
+-- Each feed: the age of its cursor, its last poll and its next one, and when anything was pushed last.
+select coalesce(f.connection, substr(j.ordering_key, 6)) as connection,
+       case when f.position is not null then extract(epoch from clock_timestamp() - f.updated_at)::float8 end as cursor_seconds,
+       extract(epoch from clock_timestamp() - f.polled_at)::float8 as polled_seconds,
+       extract(epoch from clock_timestamp() - f.heard_at)::float8 as heard_seconds,
+       extract(epoch from j.run_at - clock_timestamp())::float8 as next_seconds, j.last_error
+from (select * from feed_cursor where clinic_id = $1) f
+full join (select * from job where clinic_id = $1 and kind = 'poll') j on j.ordering_key = 'poll:' || f.connection
+order by 1;
+
+-- name: superbills
+-- Superbills that no encounter has joined, the oldest first; `content` is the Claim with the EHR's own number.
+select connection, id, content, findings, ready, received_at, changed_at,
+       extract(epoch from clock_timestamp() - received_at)::float8 / 86400 as days
+from superbill
+where clinic_id = $1 and encounter_id is null
+order by received_at, id;
+
+-- name: backfills
+-- Those that were stopped before their end: `gateway backfill` with the same days goes on from the position.
+select connection as listing, position, updated_at from feed_cursor
+where clinic_id = $1 and connection like '% backfill %' and position <> '' order by connection;

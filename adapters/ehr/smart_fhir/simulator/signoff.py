@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from adapters.ehr.smart_fhir.simulator.proofs import Proof
 from adapters.ehr.smart_fhir.simulator.subscriptions import Subscriptions
 from gateway.kit.fhir_simulator.store import Store, Stored
 from gateway.kit.simulator_http import Resource, refuse
@@ -15,10 +16,13 @@ from gateway.kit.simulator_signing import Signing
 
 
 class SignOff:
-    """Holds back the status of finished encounters until they are signed, and keeps the ledger of signings."""
+    """Holds back the status of finished encounters until they are signed, and keeps the ledger of signings.
 
-    def __init__(self, store: Store, subscriptions: Subscriptions) -> None:
-        self.store, self.subscriptions = store, subscriptions
+    Where visits are closed early, they are finished from the first and their `proof` alone tells of the signature.
+    """
+
+    def __init__(self, store: Store, subscriptions: Subscriptions, proof: Proof) -> None:
+        self.store, self.subscriptions, self.proof = store, subscriptions, proof
         self.signings: list[Signing] = []
         self._unsigned: dict[str, Any] = {}
 
@@ -30,7 +34,17 @@ class SignOff:
     def admit(self, resources: Iterable[Resource]) -> int:
         """Store resources; an encounter that is finished is served as in-progress until it is signed."""
         admitted = [self.store.put(self._unsigned_form(resource)) for resource in resources]
+        for stored in admitted:
+            if stored.id in self._unsigned and stored.type == "Encounter":
+                self._put(self.proof.before(stored.resource))
         return len(admitted)
+
+    def close(self, encounter_id: str) -> dict[str, Any]:
+        """The visit ends and is announced, but nobody has signed it yet."""
+        encounter = self._known(encounter_id)
+        stored = self.store.put({**encounter.resource, "status": self._unsigned.get(encounter_id) or "finished"})
+        self.subscriptions.publish(stored, Signing(encounter_id, stored.version, time.time()))
+        return {"encounter_id": encounter_id}
 
     def sign(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         """Sign what the body names: {"count": n} the next in order of arrival, {"encounter_ids": [...]}, {"all"}.
@@ -76,7 +90,12 @@ class SignOff:
         if resource["resourceType"] != "Encounter":
             return resource
         self._unsigned[resource["id"]] = resource.get("status")
-        return {**resource, "status": "in-progress"} if resource.get("status") == "finished" else resource
+        held_back = resource.get("status") == "finished" and not self.proof.closed_early
+        return {**resource, "status": "in-progress"} if held_back else resource
+
+    def _put(self, resources: Iterable[Resource]) -> None:
+        for resource in resources:
+            self.store.put(resource)
 
     def _known(self, encounter_id: str) -> Stored:
         stored = self.store.get("Encounter", str(encounter_id))
@@ -87,6 +106,7 @@ class SignOff:
     def _sign(self, encounter_id: str) -> Signing:
         own = self._unsigned.pop(encounter_id, None)
         resource = self._known(encounter_id).resource
+        self._put(self.proof.signed(resource))
         stored = self.store.put({**resource, "status": own} if own else resource)
         signing = Signing(encounter_id, stored.version, time.time())
         self.signings.append(signing)

@@ -18,6 +18,8 @@ from adapters.ehr.smart_fhir.simulator.delivery import (
     notification_bundle,
     topic_notification,
 )
+from adapters.ehr.smart_fhir.simulator.disturbance import Disturbance
+from adapters.ehr.smart_fhir.simulator.operations import event_range, inputs_of
 from gateway.kit.fhir_simulator.access import Access
 from gateway.kit.fhir_simulator.store import Store, Stored
 from gateway.kit.fhir_simulator.values import now_instant
@@ -27,13 +29,17 @@ from gateway.kit.simulator_signing import Signing
 
 @dataclass(slots=True)
 class _Live:
-    """A subscription at work. `events` are all that ever matched; `queue` holds those still to be sent."""
+    """A subscription at work. `events` are all that ever matched; `queue` holds those still to be sent.
+
+    `late` is one that a disturbance keeps back until the next one has been sent.
+    """
 
     id: str
     channel: Channel
     events: list[Event] = field(default_factory=list)
     queue: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
     task: asyncio.Task[None] | None = None
+    late: Event | None = None
 
     def stop(self) -> None:
         """Stop sending."""
@@ -48,6 +54,7 @@ class Subscriptions:
     def __init__(self, base: str, store: Store, topics: frozenset[str], timing: Timing) -> None:
         self.base, self.store, self.topics = base, store, topics
         self.sender = Sender(timing)
+        self.disturbance = Disturbance()
         self._live: dict[str, _Live] = {}
 
     def handles(self, request: Request) -> bool:
@@ -92,6 +99,20 @@ class Subscriptions:
                 repeated += 1
         return repeated
 
+    def disturb(self, body: dict[str, Any]) -> dict[str, Any]:
+        """`POST /_sim/subscriptions`: a `Disturbance`; `restart`: counting begins anew; `status`: error or off."""
+        told = dict(body)
+        if told.pop("restart", False):
+            for live in self._live.values():
+                live.events.clear()
+        status = told.pop("status", None)
+        if status is not None:
+            for live in self._live.values():
+                live.stop()
+                self._set_status(live, str(status))
+        self.disturbance.change(told)
+        return {"subscriptions": {live.id: self._status(live) for live in self._live.values()}}
+
     async def aclose(self) -> None:
         """Stop every delivery."""
         for live in self._live.values():
@@ -122,6 +143,8 @@ class Subscriptions:
     def _save(self, subscription_id: str, resource: Resource) -> Stored:
         """Store a submitted Subscription; only "off" is taken over, else the server starts anew (V9, V15, V16)."""
         channel = read_channel(resource, base=self.base, topics=self.topics)
+        if channel.heartbeat_seconds and not self.disturbance.heartbeats:
+            raise refuse(400, "not-supported", "heartbeats are not supported")
         previous = self._live.get(subscription_id)
         if previous is not None:
             previous.stop()
@@ -144,8 +167,11 @@ class Subscriptions:
                 self._set_status(live, "off")
                 return
             if event is None:
-                await self._notify(live, "heartbeat")
-            elif not await self._send_event(live, event):
+                if not self.disturbance.silent:
+                    await self._notify(live, "heartbeat")
+            elif self.disturbance.delays():
+                live.late = event
+            elif not await self._send_events(live, event):
                 return
 
     async def _activate(self, live: _Live) -> bool:
@@ -160,15 +186,25 @@ class Subscriptions:
         return True
 
     async def _next_event(self, live: _Live) -> Event | None:
-        period = live.channel.heartbeat_seconds if live.channel.topic else None
+        """The next event; None when a heartbeat is due or the subscription has reached its end."""
+        period, end = live.channel.heartbeat_seconds if live.channel.topic else None, live.channel.end
+        waits = [period * self.sender.timing.scale] if period else []
+        waits += [max(0.0, (end - datetime.now(UTC)).total_seconds())] if end else []
         try:
-            async with asyncio.timeout(period and period * self.sender.timing.scale):
+            async with asyncio.timeout(min(waits, default=None)):
                 return await live.queue.get()
         except TimeoutError:
             return None
 
+    async def _send_events(self, live: _Live, event: Event) -> bool:
+        """Send an event, and after it the one that was kept back."""
+        late, live.late = live.late, None
+        return await self._send_event(live, event) and (late is None or await self._send_event(live, late))
+
     async def _send_event(self, live: _Live, event: Event) -> bool:
-        """Send one event. A lost one ends a topic subscription; for R4 criteria it is only recorded."""
+        """Send one event. A failed one ends a topic subscription; for R4 criteria it is only recorded."""
+        if self.disturbance.loses():
+            return True
         if live.channel.topic:
             problem = await self._notify(live, "event-notification", event)
         else:
@@ -205,8 +241,10 @@ class Subscriptions:
     def _operation(self, parts: list[str], request: Request, access: Access) -> Response:
         if request.method not in ("GET", "POST"):
             raise refuse(405, "not-supported", "not allowed here", (("Allow", "GET, POST"),))
+        if not self.disturbance.operations:
+            raise refuse(404, "not-supported", "there is no such operation")
         access.require("Subscription", "r" if len(parts) == 3 else "s")
-        inputs = _inputs(request)
+        inputs = inputs_of(request)
         if parts[1:] == ["$status"]:
             return self._status_of(self._selected(inputs))
         if len(parts) != 3 or parts[1] not in self._live:
@@ -240,15 +278,14 @@ class Subscriptions:
 
     def _events_of(self, live: _Live, inputs: dict[str, list[str]]) -> Response:
         """The events of an inclusive range of numbers (S115 to S119)."""
-        bounds = [inputs.get(name, [""])[0] for name in ("eventsSinceNumber", "eventsUntilNumber")]
-        if not all(bound.isdecimal() or not bound for bound in bounds):
-            raise refuse(400, "value", "event numbers are whole numbers")
-        first, last = int(bounds[0] or 1), int(bounds[1] or len(live.events))
+        first, last = event_range(inputs, len(live.events))
         asked = inputs.get("content", [live.channel.content])[0]
         content = asked if asked in CONTENT_LEVELS else live.channel.content or "id-only"
         plain = self._view(live)
         view = StatusView(plain.url, plain.topic, content, plain.status, plain.total, plain.error)
-        events = [event for event in live.events if first <= event.number <= last]
+        kept = self.disturbance.kept_events
+        held = live.events if kept is None else live.events[max(0, len(live.events) - kept) :]
+        events = [event for event in held if first <= event.number <= last]
         return Response(200, notification_bundle(view, "query-event", self.base, events))
 
 
@@ -257,14 +294,3 @@ def _subscription(request: Request) -> Resource:
     if resource.get("resourceType") != "Subscription":
         raise refuse(400, "invalid", "the body is not a Subscription")
     return resource
-
-
-def _inputs(request: Request) -> dict[str, list[str]]:
-    """The input parameters of an operation, from the query or from a Parameters body."""
-    found: dict[str, list[str]] = {}
-    body: dict[str, Any] = parse_object(request.body) if request.method == "POST" else {}
-    posted = [p for p in body.get("parameter") or [] if isinstance(p, dict) and isinstance(p.get("name"), str)]
-    pairs = [(p["name"], str(v)) for p in posted for name, v in p.items() if name.startswith("value")]
-    for name, value in [*request.pairs(), *pairs]:
-        found.setdefault(name, []).append(value)
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from gateway.canonical.clinic import BillingProvider, ClinicFacts
 from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.canonical.models import EncounterRecord, EncounterRef, NotificationRequest, Resource
 from gateway.kit.contract_support import LocalLock, LocalValues, NoPacer, Simulator, simulator_running
-from gateway.kit.simulator import SimulatorOptions
+from gateway.kit.simulator import SandboxConnection, SimulatorOptions
 from gateway.ports.context import AdapterContext
 
 BASE = "https://ehr.example.test/fhir"
@@ -244,11 +245,8 @@ def simulator(resources: list[Resource], credentials: dict[str, str]) -> Iterato
 @pytest.fixture
 def settings(simulator: Simulator, credentials: dict[str, str]) -> dict[str, Any]:
     """The simulator's own connection settings, with the secrets filled in."""
-    offered = connection(SimulatorOptions(str(simulator.client.base_url).rstrip("/"), credentials=credentials))
-    return {
-        name: offered.secrets[value.removeprefix("env:")] if str(value).startswith("env:") else value
-        for name, value in offered.settings.items()
-    }
+    url = str(simulator.client.base_url).rstrip("/")
+    return filled(connection(SimulatorOptions(url, credentials=credentials)))
 
 
 @pytest.fixture
@@ -283,3 +281,27 @@ def event(resources: list[Resource], settings: dict[str, Any]) -> NotificationRe
 def make() -> SimpleNamespace:
     """The small builders of this file, for tests that change the encounter."""
     return SimpleNamespace(coded=coded, reference=reference, npi=npi)
+
+
+@pytest.fixture
+def playing(credentials: dict[str, str], resources: list[Resource]) -> Any:
+    """A vendor's simulator: `with playing(variant, **knobs) as (simulator, settings)`."""
+
+    @contextmanager
+    def play(name: str, pace: float = 0.0, **knobs: str) -> Iterator[tuple[Simulator, dict[str, Any]]]:
+        chosen = {**credentials, "variant": name, **knobs}
+        with (
+            simulator_running(build, credentials=chosen, data=resources, pace=pace) as url,
+            httpx.Client(base_url=url, trust_env=False) as client,
+        ):
+            yield Simulator(client), filled(connection(SimulatorOptions(url, credentials=chosen)))
+
+    return play
+
+
+def filled(offered: SandboxConnection) -> dict[str, Any]:
+    """A connection's settings with the secrets in the place of their references."""
+    return {
+        name: offered.secrets[value.removeprefix("env:")] if str(value).startswith("env:") else value
+        for name, value in offered.settings.items()
+    }

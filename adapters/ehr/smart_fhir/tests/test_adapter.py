@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import fhirkit
@@ -180,7 +181,7 @@ class TestSubscribe:
             subscription=style,
             subscription_topic=topic,
         )
-        asked = subscription_for(chosen, "https://gw.example.test/hook")
+        asked = subscription_for(chosen, "https://gw.example.test/hook", datetime.now(UTC))
         assert [i.path for i in fhirkit.validate(jsonio.dumps(asked)) if i.severity == "error"] == []
         assert asked["criteria"] == (topic or "Encounter?status=finished,entered-in-error")
         assert asked["channel"]["header"] == ["Authorization: Bearer s3cr3t"]
@@ -191,6 +192,42 @@ class TestSubscribe:
         assert first.topic == "Encounter?status=finished,entered-in-error"
         assert [s.id for s in await ehr.subscribe(f"{simulator.client.base_url}hook")] == [first.id]
         assert [s.id for s in await ehr.subscribe(f"{simulator.client.base_url}other-hook")] != [first.id]
+
+    async def test_a_changed_secret_is_handed_to_the_ehr_under_the_same_id(
+        self, ehr: Any, settings: Any, context: Any, simulator: Simulator
+    ) -> None:
+        hook = f"{simulator.client.base_url}hook"
+        (first,) = await ehr.subscribe(hook)
+        changed = await opened(settings, context, webhook_secret="another")
+        try:
+            before = simulator.ledger()["calls"].get("PUT Subscription", 0)
+            for _ in range(2):
+                assert [s.id for s in await changed.subscribe(hook)] == [first.id]
+            assert simulator.ledger()["calls"]["PUT Subscription"] == before + 1
+        finally:
+            await changed.aclose()
+
+    async def test_what_is_switched_off_at_the_ehr_stays_so(self, ehr: Any, simulator: Simulator) -> None:
+        (made,) = await ehr.subscribe(f"{simulator.client.base_url}hook")
+        await ehr.unsubscribe(made.id)
+        await ehr.unsubscribe("unheard-of")
+        assert (await ehr.subscription_status(made.id)).status == "off"
+        assert (await ehr.subscription_status("unheard-of")).status == "off"
+
+    async def test_an_ehr_without_the_operation_gives_no_missed_events(self, ehr: Any, simulator: Simulator) -> None:
+        simulator.client.post("/_sim/subscriptions", json={"operations": False}).raise_for_status()
+        with pytest.raises(UnsupportedOperation):
+            await ehr.missed_events("s1", 1, 2)
+
+    async def test_an_app_that_may_not_subscribe_goes_on_without(
+        self, settings: Any, context: Any, simulator: Simulator
+    ) -> None:
+        reader = await opened(settings, context, scopes=("system/Encounter.rs",))
+        try:
+            with pytest.raises(UnsupportedOperation, match="grant it the scopes"):
+                await reader.subscribe(f"{simulator.client.base_url}hook")
+        finally:
+            await reader.aclose()
 
     async def test_switched_off(self, settings: Any, context: Any) -> None:
         silent = await opened(settings, context, subscription="none")
@@ -206,9 +243,11 @@ class TestProbe:
         probes = await ehr.probe()
         assert [p.what for p in probes if not p.ok] == []
         assert [p.what for p in probes] == [
+            "dialect",
             "discovery",
             "access token",
             "scopes",
+            "sign-off",
             "subscriptions",
             "feed last_updated (Encounter?_lastUpdated)",
             "feed date (Encounter?date)",
@@ -228,7 +267,8 @@ class TestProbe:
     async def test_nobody_there_is_reported_and_not_raised(self, settings: Any, context: Any) -> None:
         lost = await opened(settings, context, base_url="http://127.0.0.1:9/fhir")
         try:
-            assert [(p.ok, bool(p.remedy)) for p in await lost.probe()] == [(False, True), (False, True)]
+            _, *tried = await lost.probe()
+            assert [(p.ok, bool(p.remedy)) for p in tried] == [(False, True), (False, True)]
         finally:
             await lost.aclose()
 
@@ -243,6 +283,15 @@ class TestSettings:
             {"algorithm": "HS384"},
             {"subscription": "backport"},
             {"signed_statuses": []},
+            {"dialect": "somebody"},
+            {"private_key": ""},
+            {"client_id": ""},
+            {"client_authentication": "client_secret_basic"},
+            {"signoff": "extension"},
+            {"signoff": "tag"},
+            {"scopes": ["system/Group.rs"], "forbidden_scopes": ["Group"]},
+            {"dialect": "oracle_health", "client_secret": "s", "scopes": ["system/*.rs"]},
+            {"scope_style": "v1", "scopes": ["system/Condition.rs?category=x"]},
             {"surprise": 1},
         ],
     )

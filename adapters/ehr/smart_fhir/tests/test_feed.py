@@ -149,7 +149,8 @@ class TestRungs:
             ehr.sign(f"e{number}")
         since = (NOW - timedelta(days=12)).isoformat()
         found = await poll(ehr.adapter(feed=feed), since)
-        assert [ref.encounter_id for ref, _ in found] == ["e2", "e0", "e1"]
+        moments = [ref.last_updated for ref, _ in found]
+        assert len(moments) == 3 and moments == sorted(moments)
         cursors = [datetime.fromisoformat(cursor) for _, cursor in found]
         assert cursors == sorted(cursors)
         assert all(
@@ -167,6 +168,18 @@ class TestRungs:
         ehr = serve([*DAY, *visit(3, 0, period=period)])
         ehr.sign("e0", "e3")
         assert ids(await poll(ehr.adapter(feed="last_updated"))) == {"e0", "e3"}
+
+    @pytest.mark.parametrize("feed", ["last_updated", "date", "bulk"])
+    async def test_what_was_signed_before_the_first_look_is_no_news_even_if_the_ehr_gives_it(
+        self, serve: Any, feed: str
+    ) -> None:
+        ehr = serve(DAY)
+        ehr.sign("e0")
+        ehr.tell("refuse", feeds={feed: "ignored"})
+        adapter = ehr.adapter(feed=feed, lookback_minutes=0)
+        assert await poll(adapter) == []
+        ehr.sign("e1")
+        assert ids(await poll(adapter)) == {"e1"}
 
     async def test_appointments_ask_for_the_patients_of_a_day_only(self, serve: Any) -> None:
         ehr = serve([resource for number in range(20) for resource in visit(number, number)])
@@ -303,6 +316,13 @@ class TestChoice:
         assert "e1" in ids(await poll(adapter, cursor))
         assert ehr.choice()["feed"] == "date"
 
+    async def test_a_recorded_rung_that_the_settings_rule_out_is_left(self, serve: Any) -> None:
+        ehr = serve(DAY)
+        await poll(ehr.adapter())
+        assert ehr.choice()["feed"] == "last_updated"
+        await poll(ehr.adapter(patient_anchored=True))
+        assert ehr.choice()["feed"] in ("bulk", "appointments")
+
     async def test_a_patient_anchored_connection_polls_by_export_or_appointments(self, serve: Any) -> None:
         ehr = serve(DAY, patient_anchored="true", export="")
         ehr.sign("e0")
@@ -357,6 +377,14 @@ class TestListing:
         found = await listed(ehr.adapter(feed=feed), since)
         assert {ref.encounter_id for ref, _ in found} == {"e0", "e2", "e3"}
         assert all(ref.serviced and ref.serviced >= since for ref, _ in found)
+
+    @pytest.mark.parametrize("feed", FEEDS)
+    async def test_encounters_without_an_end_are_listed_once(self, serve: Any, feed: str) -> None:
+        started = [{"start": (NOW - timedelta(days=20 * n, hours=1)).isoformat(timespec="seconds")} for n in range(4)]
+        ehr = serve([resource for n in range(4) for resource in visit(n, 0, period=started[n])])
+        ehr.sign(*(f"e{n}" for n in range(4)))
+        found = await listed(ehr.adapter(feed=feed), NOW.date() - timedelta(days=90))
+        assert sorted(ref.encounter_id for ref, _ in found) == ["e0", "e1", "e2", "e3"]
 
     async def test_an_export_is_preferred_and_deleted_at_the_end(self, serve: Any) -> None:
         ehr = serve(DAY)

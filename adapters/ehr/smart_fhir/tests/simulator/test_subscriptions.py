@@ -9,6 +9,7 @@ import hmac
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -250,6 +251,87 @@ async def test_off_and_deleted_subscriptions_are_silent(subscribed: Any) -> None
         assert (await sim.get(f"Subscription/{subscription}")).status_code == 410
         await sim.control("sign", encounter_ids=["e2"])
         assert receiver.received == []
+
+
+def kinds(received: list[tuple[str, str, dict[str, str], bytes]]) -> list[str]:
+    return [status_of(jsonio.loads(body))["type"]["valueCode"] for _, _, _, body in received]
+
+
+def numbers(received: list[tuple[str, str, dict[str, str], bytes]]) -> list[str]:
+    statuses = (jsonio.loads(body)["entry"][0]["resource"] for _, _, _, body in received)
+    return [p["part"][0]["valueString"] for status in statuses for p in status["parameter"] if "part" in p]
+
+
+async def test_a_subscription_is_off_at_its_end(subscribed: Any) -> None:
+    end = (datetime.now(UTC) + timedelta(seconds=0.3)).isoformat()
+    async with subscribed(lambda url: {**backport(url, "id-only"), "end": end}) as (sim, receiver, subscription):
+        await receiver.wait(1)
+        await status_is(sim, subscription, "off")
+        await sim.control("sign", encounter_ids=["e1"])
+        assert kinds(receiver.received) == ["handshake"]
+
+
+async def test_dropped_deliveries_are_counted_and_can_be_asked_for(subscribed: Any) -> None:
+    async with subscribed(lambda url: backport(url, "id-only")) as (sim, receiver, subscription):
+        await status_is(sim, subscription, "active")
+        await sim.control("subscriptions", drop=2)
+        await sim.control("sign", encounter_ids=["e1", "e2", "e3"])
+        assert numbers(await receiver.wait(2)) == ["3"]
+        missed = (await sim.get(f"Subscription/{subscription}/$events?eventsSinceNumber=1&eventsUntilNumber=2")).json()
+        assert len(missed["entry"]) == 3
+        await sim.control("subscriptions", kept_events=2)
+        missed = (await sim.get(f"Subscription/{subscription}/$events")).json()
+        assert [e["fullUrl"].rpartition("/")[2] for e in missed["entry"][1:]] == ["e2", "e3"]
+
+
+async def test_swapped_deliveries_come_after_the_next_one(subscribed: Any) -> None:
+    async with subscribed(lambda url: backport(url, "id-only")) as (sim, receiver, subscription):
+        await status_is(sim, subscription, "active")
+        await sim.control("subscriptions", swap=1)
+        await sim.control("sign", encounter_ids=["e1", "e2", "e3"])
+        assert numbers(await receiver.wait(4)) == ["2", "1", "3"]
+
+
+async def test_a_silent_server_sends_no_heartbeats_until_it_speaks_again(subscribed: Any) -> None:
+    beat = {"extension": [{"url": f"{SB}/backport-heartbeat-period", "valueUnsignedInt": 5}]}
+    async with subscribed(lambda url: backport(url, "id-only", **beat)) as (sim, receiver, subscription):
+        await sim.control("subscriptions", silent=True)
+        await status_is(sim, subscription, "active")
+        await sim.control("sign", encounter_ids=["e1"])
+
+        async def event_arrived() -> bool:
+            return "event-notification" in kinds(receiver.received)
+
+        await until(event_arrived)
+        assert kinds(receiver.received)[-1] == "event-notification"
+        await sim.control("subscriptions", silent=False)
+        await receiver.wait(len(receiver.received) + 1)
+        assert kinds(receiver.received)[-1] == "heartbeat"
+
+
+async def test_a_counter_can_begin_anew(subscribed: Any) -> None:
+    async with subscribed(lambda url: backport(url, "id-only")) as (sim, receiver, _subscription):
+        await sim.control("sign", encounter_ids=["e1", "e2"])
+        await receiver.wait(3)
+        await sim.control("subscriptions", restart=True)
+        await sim.control("sign", encounter_ids=["e3"])
+        assert numbers(await receiver.wait(4)) == ["1", "2", "1"]
+
+
+async def test_an_administrator_may_end_all_subscriptions_and_take_the_operations_away(subscribed: Any) -> None:
+    async with subscribed(lambda url: backport(url, "id-only")) as (sim, _receiver, subscription):
+        await status_is(sim, subscription, "active")
+        assert (await sim.control("subscriptions", status="error"))["subscriptions"] == {subscription: "error"}
+        await sim.control("subscriptions", operations=False, heartbeats=False)
+        assert (await sim.get(f"Subscription/{subscription}/$status")).status_code == 404
+        beat = {"extension": [{"url": f"{SB}/backport-heartbeat-period", "valueUnsignedInt": 5}]}
+        refused = await sim.post("Subscription", backport("http://127.0.0.1:9/hook", "id-only", **beat))
+        assert (refused.status_code, refused.json()["issue"][0]["code"]) == (400, "not-supported")
+
+
+async def test_an_unknown_disturbance_is_refused(sandbox: Any) -> None:
+    async with sandbox() as sim:
+        assert (await sim.http.post(f"{sim.url}/_sim/subscriptions", json={"lose": 1})).status_code == 400
 
 
 HOOK = "http://127.0.0.1:9/hook"

@@ -1,0 +1,71 @@
+"""The settings of an Elation connection."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from adapters.ehr.elation.keys import public_key
+from gateway.kit.smart_key import is_safe_url
+
+
+class ElationSettings(BaseModel):
+    """One clinic's connection to Elation; the README's table lists the fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = Field(
+        default="https://app.elationemr.com/api/2.0",
+        description="The root of the API. https, or http on the same machine.",
+    )
+    client_id: str = Field(min_length=1, description="The client id of the app's credentials.")
+    client_secret: SecretStr = Field(description="The client secret of the app's credentials.")
+    scopes: tuple[str, ...] = Field(
+        default=(), description="The scopes to ask for; by default Elation grants all that the credentials have."
+    )
+    token_url: str = Field(default="", description="The token endpoint; by default oauth2/token/ below base_url.")
+    practice_id: str = Field(
+        default="", pattern=r"^\d*$", description="Bills of this practice only; needed when the app sees several."
+    )
+    signing_public_keys: tuple[str, ...] = Field(
+        default=(),
+        description="signing_pub_key of the subscriptions, to pin them; by default learned when subscribing.",
+    )
+    own_billing: Literal["hold", "ignore"] = Field(
+        default="hold",
+        description="A bill that somebody else has marked as billed: hold it for a person, or ignore the mark.",
+    )
+    poll_seconds: int = Field(
+        default=300, ge=0, description="Seconds between polls; 0: only after a notification that names no bill."
+    )
+    window_days: int = Field(
+        default=30, ge=1, description="How long after the visit a poll still looks for changes of its bill, in days."
+    )
+    lookback_minutes: int = Field(default=1440, ge=0, description="How far back the very first poll looks, in minutes.")
+    overlap_seconds: int = Field(default=300, ge=0, description="How far each poll reaches behind the one before.")
+    settle_seconds: float = Field(
+        default=60.0, ge=0, description="How long a bill is left alone after a notice: it may still change."
+    )
+    timeout_seconds: float = Field(default=30.0, gt=0, description="How long to wait for one answer of Elation.")
+    max_connections: int = Field(default=8, ge=1, description="The most connections held open to Elation.")
+    max_response_mb: int = Field(default=32, ge=1, le=512, description="The largest answer that is read, in megabytes.")
+
+    @property
+    def token_endpoint(self) -> str:
+        """Where tokens come from."""
+        return self.token_url or f"{self.base_url}/oauth2/token/"
+
+    @field_validator("base_url", "token_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if value and not is_safe_url(value):
+            raise ValueError("must be an https URL (http is for this machine only)")
+        return value if value.endswith("token/") else value.rstrip("/")
+
+    @field_validator("signing_public_keys")
+    @classmethod
+    def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            public_key(text)
+        return value
