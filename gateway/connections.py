@@ -92,8 +92,8 @@ class OpenConnections:
         return self._default[clinic_id]
 
     def hook_url(self, clinic_id: str, connection: str) -> str:
-        """The address that the EHR shall notify."""
-        return f"{self.public_url}/hooks/{clinic_id}/{connection}"
+        """The address that the EHR shall notify; "" without a public_url."""
+        return f"{self.public_url}/hooks/{clinic_id}/{connection}" if self.public_url else ""
 
     def poll_seconds(self, clinic_id: str, connection: str) -> float:
         """How often a feed is polled."""

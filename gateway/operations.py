@@ -28,7 +28,7 @@ from gateway.store.postgres import PostgresStore
 from gateway.superbill_intake import probe_superbills
 
 console = Console()
-_STATUS = ("states", "queue", "batches", "messages", "dead_letters", "stopped")
+_STATUS = ("states", "queue", "batches", "messages", "dead_letters", "stopped", "backfills")
 
 
 async def migrate_now(loaded: LoadedSettings) -> list[int]:

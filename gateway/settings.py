@@ -28,7 +28,8 @@ class ServerSettings(Strict):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on.")
     public_url: str = Field(
-        default="", description="How EHRs reach this gateway, e.g. https://gateway.clinic.example; for subscriptions."
+        default="",
+        description="How EHRs reach this gateway, e.g. https://gateway.clinic.example; for subscriptions. https only.",
     )
     max_body_bytes: int = Field(default=5_000_000, gt=0, description="Largest webhook body that is read.")
 

@@ -114,6 +114,7 @@ class FhirSubscriptions:
         except UnexpectedResponse as problem:
             if problem.code is not ErrorCode.NOT_FOUND and problem.vendor_code not in GONE:
                 raise
+        await self.shared.drop(_wanted_key(subscription))
 
     async def status(self, subscription: str) -> Subscribed:
         """By $status where events are numbered, else the resource's own; off when the server does not know it."""

@@ -42,7 +42,7 @@ class Connections(Protocol):
         """Which billing connection a clinic's claims go to."""
 
     def hook_url(self, clinic_id: str, connection: str) -> str:
-        """The address that the EHR shall notify."""
+        """The address that the EHR shall notify; "" when the gateway has none that it could reach."""
 
     def poll_seconds(self, clinic_id: str, connection: str) -> float:
         """How often a feed is polled beside the notifications."""

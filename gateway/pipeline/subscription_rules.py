@@ -31,11 +31,10 @@ def heard(row: SubscriptionRow, notice: SubscriptionNotice, now: datetime) -> Su
     A total below what was heard of before is a late notification, or a subscription made anew under the same id: only
     the EHR can tell, so the row is `doubted`.
     """
-    backwards = row.counts and _highest(notice) < (row.last_number or 0) and not _came_late(row, notice)
     failing = notice.status in BROKEN
     status = notice.status if notice.status and notice.kind is not NoticeKind.HANDSHAKE else row.status
     known = counted(row, notice.numbers, notice.total, now)
-    return replace(known, status=status, heard_at=now, doubted=row.doubted or failing or backwards)
+    return replace(known, status=status, heard_at=now, doubted=row.doubted or failing or _is_backwards(row, notice))
 
 
 def counted(row: SubscriptionRow, numbers: Iterable[int], total: int | None, now: datetime) -> SubscriptionRow:
@@ -162,15 +161,11 @@ def _renewal(row: SubscriptionRow) -> datetime | None:
     return max(row.began_at + (row.ends_at - row.began_at) * 0.8, row.ends_at - timedelta(days=1))
 
 
-def _highest(notice: SubscriptionNotice) -> int:
-    return max([notice.total or 0, *notice.numbers]) if notice.numbers or notice.total is not None else _NOTHING
-
-
-_NOTHING = 2**63
-
-
-def _came_late(row: SubscriptionRow, notice: SubscriptionNotice) -> bool:
-    return bool(notice.numbers) and all(any(number in gap for gap in row.missing) for number in notice.numbers)
+def _is_backwards(row: SubscriptionRow, notice: SubscriptionNotice) -> bool:
+    """Whether it tells of less than was heard of before, and not of what is missing: that is merely late."""
+    told = [*notice.numbers, *(() if notice.total is None else (notice.total,))]
+    late = bool(notice.numbers) and all(any(number in gap for gap in row.missing) for number in notice.numbers)
+    return row.counts and bool(told) and max(told) < (row.last_number or 0) and not late
 
 
 def _without(ranges: Iterable[range], numbers: list[int]) -> tuple[range, ...]:

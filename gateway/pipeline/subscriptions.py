@@ -46,6 +46,8 @@ async def subscribe(pipeline: Pipeline, job: Job) -> Next:
     """Look after the connection's subscriptions, and come back when one needs it next."""
     care = _Care(pipeline, job)
     rows = await care.rows()
+    if not care.endpoint:
+        return await care.give_up(rows)
     own = [row for row in rows if row.endpoint == care.endpoint]
     if not own or any(row.asked_at is None for row in own):
         try:
@@ -196,6 +198,8 @@ class _Care:
         now, anew = self.pipeline.now(), is_restarted(before, told)
         row = asked(restarted(row, told.total) if anew else row, told, now)
         if anew or row.status in BROKEN or is_silent(row, now):
+            place = {"clinic": self.job.clinic_id, "connection": self.connection}
+            log.warning("notifications may be lost", extra={**place, "status": row.status.value, "counts_anew": anew})
             await unit.poll_soon(poll_job(self.connection), POLL_PAUSE)
         return row
 

@@ -128,7 +128,7 @@ class Feed:
         return self.server
 
     def hook_url(self, clinic_id: str, connection: str) -> str:
-        return f"{self.public_url}/hooks/{clinic_id}/{connection}"
+        return f"{self.public_url}/hooks/{clinic_id}/{connection}" if self.public_url else ""
 
     def poll_seconds(self, clinic_id: str, connection: str) -> float:
         return 30.0
@@ -301,9 +301,13 @@ async def test_events_of_a_downtime_are_recovered_at_the_start(feed: Feed) -> No
     assert (feed.server.asked, await feed.inbox()) == ([(1, 2)], ["e1", "e2"])
 
 
-async def test_a_subscription_that_was_switched_off_is_ended_and_its_job_with_it(feed: Feed) -> None:
+@pytest.mark.parametrize("change", ["setting", "address"])
+async def test_what_was_switched_off_is_ended_and_its_job_with_it(feed: Feed, change: str) -> None:
     await feed.care()
-    feed.server.off = True
+    if change == "setting":
+        feed.server.off = True
+    else:
+        feed.public_url = ""
     await feed.store.subscribe_anew(CLINIC, subscribe_job("ehr"))
     await feed.care()
     assert feed.server.ended == ["s1"]

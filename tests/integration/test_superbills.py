@@ -13,6 +13,7 @@ import pytest
 
 from gateway.canonical import codes
 from gateway.canonical.clinic import ClinicFacts
+from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.canonical.models import EncounterBundle, EncounterRecord, EncounterRef, Notification, NotificationRequest
 from gateway.canonical.superbill import Keys, Layout, Visit
 from gateway.kit.ehr_adapter import EhrBase
@@ -190,7 +191,7 @@ async def test_an_old_file_that_comes_again_changes_nothing_back_and_a_new_one_m
 
 
 async def test_zero_means_the_fee_schedule(office: Office, clinic: ClinicFacts) -> None:
-    fees = {**clinic.fee_schedule, "99213": Decimal(88)}
+    fees = FeeSchedule.flat({"99213": Decimal(88)})
     office.world.pipeline = replace(office.world.pipeline, clinics={CLINIC: replace(clinic, fee_schedule=fees)})
     await office.sign("e1")
     await office.take(line(charge="0.00"))

@@ -74,3 +74,8 @@ select connection, id, content, findings, ready, received_at, changed_at,
 from superbill
 where clinic_id = $1 and encounter_id is null
 order by received_at, id;
+
+-- name: backfills
+-- Those that were stopped before their end: `gateway backfill` with the same days goes on from the position.
+select connection as listing, position, updated_at from feed_cursor
+where clinic_id = $1 and connection like '% backfill %' and position <> '' order by connection;

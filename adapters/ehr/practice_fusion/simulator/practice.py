@@ -36,6 +36,8 @@ def as_served(resources: Iterable[Resource]) -> Iterator[Resource]:
 
 def record_number(patient: Resource) -> str:
     """Two letters and six digits (section 5), stable per patient."""
+    if own := codes.identifier(patient, RECORD_NUMBERS):
+        return own
     own = next((i.get("value", "") for i in patient.get("identifier", ())), "") or patient["id"]
     return f"AB{int(re.sub(r'[^0-9]', '', own) or 0) % 10**6:06d}"
 
