@@ -122,7 +122,7 @@ class ElationEhr(VendorEhr):
         bill, settings = record.encounter, self.settings
         if settings.practice_id:
             mapping.require_practice(bill, settings.practice_id)
-        if settings.own_billing == "hold" and not self._is_billed_here(bill):
+        if settings.own_billing == "stop" and not self._is_billed_here(bill):
             mapping.require_unbilled(bill)
         return mapping.fhir_record(record)
 
