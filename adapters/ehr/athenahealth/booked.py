@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from adapters.ehr.athenahealth.api import AthenaApi, Row
@@ -39,7 +40,7 @@ class BookedAppointments:
             for at, _, row in sorted(dated, key=lambda entry: entry[:2]):
                 ref = encounter_ref(row)
                 if ref is not None and text(row.get("encounterstate")) == SIGNED:
-                    yield ref, at.isoformat()
+                    yield replace(ref, serviced=at), at.isoformat()
             start = end + timedelta(days=1)
 
     async def lately(self, since: datetime, until: datetime) -> list[Row]:
