@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from adapters.ehr.athenahealth import authorizations, billable, diagnoses, rows, slip
 from adapters.ehr.athenahealth.values import day, flag, number, rank, text
@@ -16,7 +16,6 @@ from gateway.kit.ehr_tables import vendor_tables
 from gateway.kit.shaping import resource, shaped
 
 Row = Mapping[str, Any]
-Made = TypeVar("Made")
 PSEUDO_PACKAGES = frozenset({"0", "-500"})
 """Insurance packages that are none: self pay and payment plan."""
 ACCIDENTS = (
