@@ -9,7 +9,7 @@ from typing import Any
 from adapters.ehr.athenahealth import authorizations, billable, diagnoses, rows, slip
 from adapters.ehr.athenahealth.values import day, flag, number, rank, text
 from gateway.canonical import codes
-from gateway.canonical.errors import MappingError
+from gateway.canonical.errors import MappingError, NotSignedOff
 from gateway.canonical.models import EncounterRecord, Resource
 from gateway.kit.ehr_reading import Rule
 from gateway.kit.ehr_tables import vendor_tables
@@ -28,16 +28,23 @@ NEITHER = "unknown"
 """The gender of a patient without `sex`: it knows only M and F, and what is empty is left out."""
 _CARE_TEAM_ROLE = f"{codes.THO}/claimcareteamrole"
 _AMBULATORY = {"system": codes.ACT_CODE, "code": "AMB"}
+_NOT_CLOSED = "the encounter is not closed, so it is not billed yet"
+_IN_REVIEW = "the encounter awaits the review of a supervisor, so it is not billed yet"
+_CLOSE = "Close the encounter in athenahealth; the gateway then picks it up by itself."
 _NO_ACCIDENT_DATE = "the visit is marked as an accident's, and no case policy tells the date of the injury"
 _ENTER_INJURY = "Enter the injury date on the case policy of this visit in athenahealth."
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the settings say: `payer_ids` are the clinic's, `guarded` looks at athenahealth's own claims."""
+    """What the settings say: `payer_ids` are the clinic's, `guarded` looks at athenahealth's own claims.
+
+    `watch_seconds` is the least time between two looks at an encounter that is not closed.
+    """
 
     payer_ids: Mapping[str, str]
-    guarded: bool = True
+    guarded: bool
+    watch_seconds: float
 
 
 def is_insurance(row: Row) -> bool:
@@ -46,14 +53,14 @@ def is_insurance(row: Row) -> bool:
 
 
 def fhir_record(record: EncounterRecord, terms: Terms) -> EncounterRecord:
-    """The record as US Core resources with one Claim; of an encounter that is not closed only its status.
+    """The record as US Core resources with one Claim.
 
-    Raises `MappingError` with the path of the vendor's field.
+    Raises `MappingError` with the path of the vendor's field, `NotSignedOff` for an encounter that is not closed.
     """
-    encounter_id = record.ref.encounter_id
-    if text(record.encounter.get("status")) != rows.SIGNED:
-        bare = resource("Encounter", encounter_id, rows.ENCOUNTER_ROWS[:1], {"encounter": record.encounter})
-        return replace(record, encounter=bare, resources=())
+    status = text(record.encounter.get("status"))
+    if status != rows.SIGNED:
+        message = _IN_REVIEW if status == rows.IN_REVIEW else _NOT_CLOSED
+        raise NotSignedOff("encounter.status", message, _CLOSE, look_after=terms.watch_seconds)
     chart = _Chart(record)
     problems = list(billable.objections(chart.encounter, chart.appointment, chart.all("claim"), guarded=terms.guarded))
     conditions = diagnoses.conditions(chart.all("diagnosis"), chart.all("Condition"), _belongs(chart))
@@ -71,7 +78,7 @@ def fhir_record(record: EncounterRecord, terms: Terms) -> EncounterRecord:
             *_places(chart),
             *conditions,
             *_insurance(chart, terms.payer_ids),
-            {"resourceType": "Claim", "id": encounter_id, **claim},
+            {"resourceType": "Claim", "id": chart.id, **claim},
         ),
     )
 

@@ -70,6 +70,9 @@ class AthenahealthSettings(BaseModel):
     settle_seconds: float = Field(
         default=300.0, ge=0, description="How long a closed encounter is left alone: its slip may still change."
     )
+    watch_seconds: float = Field(
+        default=60.0, ge=0, description="The least time between two looks at an encounter that is not closed yet."
+    )
     reopen_days: int = Field(
         default=14, ge=0, description="How far back visits are looked at once a day for having been reopened; 0: not."
     )

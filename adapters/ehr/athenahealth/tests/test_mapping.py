@@ -262,8 +262,10 @@ class TestWhetherToBill:
         self, visit: Any, offline: Any, recorded: Any, status: Any
     ) -> None:
         visit["encounter"]["status"] = status
-        with pytest.raises(NotSignedOff):
+        with pytest.raises(NotSignedOff) as raised:
             offline.normalize(recorded({"encounter": visit["encounter"]}))
+        assert raised.value.look_after == 60
+        assert ("supervisor" in str(raised.value)) is (status == "REVIEW")
 
     @pytest.mark.parametrize("kind", ["FLOWSHEET", "flowsheet", "SOMETHING"])
     def test_other_types_than_visits_are_a_hold(self, visit: Any, refused: Any, kind: str) -> None:
