@@ -132,7 +132,7 @@ class _Reading:
             path = f"patients/{patient_id}"
             reads += [self._one("patient", path), self._rows("referralauth", f"{path}/referralauths", "referralauths")]
             if not any(row["resourceType"] == "insurance" and is_insurance(row) for row in visit):
-                reads.append(self._rows("insurance", f"{path}/insurances", "insurances"))
+                reads.append(self._rows("patientinsurance", f"{path}/insurances", "insurances"))
             if self.own_claims:
                 reads.append(self._claims(patient_id, encounter))
         return await together(*reads)

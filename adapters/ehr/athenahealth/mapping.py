@@ -21,7 +21,7 @@ PSEUDO_PACKAGES = frozenset({"0", "-500"})
 ACCIDENTS = (
     ("relatedtoautoaccident", codes.concept(codes.ACT_CODE, "MVA")),
     ("relatedtoemployment", codes.concept(codes.ACT_CODE, "WPA")),
-    ("relatedtootheraccident", {"text": "other accident"}),
+    ("relatedtootheraccident", codes.concept(f"{codes.THO}/v3-NullFlavor", "OTH")),
 )
 """Flags of the accident data and of case policies, and the accident's type; the first one counts."""
 NEITHER = "unknown"
@@ -92,7 +92,7 @@ class _Chart:
         for held in record.resources:
             self._held.setdefault(held["resourceType"], []).append(held)
         self.appointment, self.patient = self.first("appointment"), self.first("patient")
-        self.insurances = [row for row in self.all("insurance") if is_insurance(row)]
+        self.insurances = self._insurances()
         self.serviced = day(self.encounter.get("encounterdate"))
 
     def all(self, name: str) -> list[Resource]:
@@ -101,6 +101,14 @@ class _Chart:
     def first(self, name: str) -> Row:
         return next(iter(self.all(name)), {})
 
+    def _insurances(self) -> list[Resource]:
+        """Those of the visit, else of the patient; a case policy of the patient's only for a visit of an accident."""
+        own = [row for row in self.all("insurance") if is_insurance(row)]
+        told = self.first("accidentdata")
+        is_case = any(flag(told.get(name)) for name, _ in ACCIDENTS)
+        others = [row for row in self.all("patientinsurance") if is_insurance(row)]
+        return own or [row for row in others if is_case or not _is_case_policy(row)]
+
     @property
     def subject(self) -> dict[str, str]:
         return {"reference": rows.patient_reference(self.appointment.get("patientid", self.encounter.get("patientid")))}
@@ -108,6 +116,10 @@ class _Chart:
     @property
     def roots(self) -> dict[str, Row]:
         return {"encounter": self.encounter, "appointment": self.appointment, "patient": self.patient}
+
+
+def _is_case_policy(row: Row) -> bool:
+    return bool(row.get("casepolicytypename") or row.get("caseinjurydate"))
 
 
 def _tried(part: Callable[[], Mapping[str, Any]], problems: list[MappingError]) -> Mapping[str, Any]:
