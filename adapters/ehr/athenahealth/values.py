@@ -39,8 +39,9 @@ def number(value: Any) -> Any:
 def rank(value: Any) -> int:
     """A place in an order; what has none, or 0, comes last."""
     held = number(value)
-    is_number = isinstance(held, int | Decimal) and not isinstance(held, bool)
-    return int(held) if is_number and held > 0 else LAST
+    if isinstance(held, bool) or not isinstance(held, int | Decimal) or not Decimal(held).is_finite():
+        return LAST
+    return int(held) if held > 0 else LAST
 
 
 def day(value: Any) -> date | None:
