@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import NotificationUnknown, UnsupportedOperation, VendorUnavailable
 from gateway.canonical.models import EncounterRef, Notification, NotificationRequest
@@ -333,6 +335,23 @@ async def test_a_handshake_before_the_answer_is_believed_and_a_foreign_one_dropp
     feed.ahead += ADOPTED_PATIENCE + timedelta(seconds=1)
     await feed.care()
     assert (feed.server.ended, (await feed.row()).id) == (["stranger"], "s1")
+
+
+async def test_a_handshake_and_the_making_of_its_subscription_take_turns(feed: Feed) -> None:
+    """Each reads what is known before it writes: the one that comes second must see what the first has written."""
+
+    async def make() -> list[SubscriptionRow]:
+        async with feed.store.unit_of_work(CLINIC) as second:
+            return await second.subscriptions("ehr")
+
+    async with feed.store.unit_of_work(CLINIC) as first:
+        assert await first.subscriptions("ehr") == []
+        making = asyncio.create_task(make())
+        waiting, _ = await asyncio.wait({making}, timeout=0.1)
+        assert not waiting
+        await first.save_subscription(SubscriptionRow("ehr", "s1", feed.now()))
+        await first.commit(AuditEvent(Step.NOTIFICATION_RECEIVED, feed.now(), CLINIC, ""))
+    assert [row.id for row in await making] == ["s1"]
 
 
 async def test_a_notice_of_trouble_brings_the_care_forward(feed: Feed) -> None:
