@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.canonical import jsonio
 from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import NotificationUnknown, UnsupportedOperation, VendorUnavailable
@@ -49,7 +50,6 @@ class Server(EhrBase):
     asked: list[tuple[int, int]] = field(default_factory=list)
     polled: int = 0
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    notice: Notification = field(default_factory=Notification)
     while_polling: Callable[[], Any] | None = None
 
     @property
@@ -60,7 +60,12 @@ class Server(EhrBase):
         """Everything is genuine."""
 
     def parse_notification(self, request: NotificationRequest) -> Notification:
-        return self.notice
+        if not request.body:
+            return Notification(poll=True)
+        told = jsonio.loads(request.body)
+        numbers = tuple(told["numbers"])
+        notice = SubscriptionNotice(told["id"], NoticeKind(told["kind"]), self.status, told["total"], numbers)
+        return Notification(tuple(map(ref, numbers)), subscription=notice)
 
     async def changed_encounters(self, cursor: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
         self.polled += 1
@@ -135,17 +140,19 @@ class Feed:
     def poll_seconds(self, clinic_id: str, connection: str) -> float:
         return 30.0
 
-    async def deliver(self, *numbers: int, subscription: str = "", **more: Any) -> None:
+    async def deliver(
+        self, *numbers: int, subscription: str = "", kind: NoticeKind = NoticeKind.EVENT, total: int | None = None
+    ) -> None:
         """A bundle with these events arrives."""
-        kind = more.pop("kind", NoticeKind.EVENT)
-        notice = SubscriptionNotice(subscription or self.server.id, kind, self.server.status, numbers=numbers, **more)
-        self.server.notice = Notification(tuple(map(ref, numbers)), subscription=notice)
-        await receive(self.pipeline, CLINIC, "ehr", NotificationRequest("POST", "", {}, {}, b"{}", "192.0.2.7"))
+        told = {"id": subscription or self.server.id, "kind": kind.value, "numbers": list(numbers), "total": total}
+        await self._receive(jsonio.dumps(told))
 
     async def hint(self) -> None:
         """A notification that names nothing arrives."""
-        self.server.notice = Notification(poll=True)
-        await receive(self.pipeline, CLINIC, "ehr", NotificationRequest("POST", "", {}, {}, b"", "192.0.2.7"))
+        await self._receive(b"")
+
+    async def _receive(self, body: bytes) -> None:
+        await receive(self.pipeline, CLINIC, "ehr", NotificationRequest("POST", "", {}, {}, body, "192.0.2.7"))
 
     async def care(self) -> None:
         await self.store.ensure_job(CLINIC, subscribe_job("ehr"))
@@ -236,6 +243,20 @@ async def test_whatever_is_lost_doubled_or_out_of_order_each_encounter_is_kept_o
     assert await feed.inbox() == sorted(f"e{number}" for number in range(1, total + 1))
     row = await feed.row()
     assert (row.last_number, row.missing, row.doubted) == (total, (), False)
+
+
+async def test_bundles_that_come_at_the_same_moment_as_each_other_and_as_the_care_are_all_counted(feed: Feed) -> None:
+    await feed.care()
+    feed.server.total = 40
+    bundles = [range(start, start + 3) for start in range(1, 40, 4)]
+    numbers = {number for bundle in bundles for number in bundle}
+    deliveries = [feed.deliver(*bundle) for bundle in (*bundles, *bundles)]
+    await asyncio.gather(*deliveries, feed.care())
+    row = await feed.row()
+    assert {number for gap in row.missing for number in gap} == set(range(1, row.last_number)) - numbers
+    assert await feed.inbox() == sorted(f"e{number}" for number in numbers)
+    await feed.recover()
+    assert await feed.inbox() == sorted(f"e{number}" for number in range(1, 41))
 
 
 async def test_exactly_the_missing_ranges_are_asked_for(feed: Feed) -> None:
