@@ -19,6 +19,7 @@ from gateway.connections import OpenConnections, open_connections
 from gateway.pipeline.context import Pipeline, RetryPolicy
 from gateway.pipeline.receive import poll_job, subscribe_job
 from gateway.pipeline.reconcile import reconcile_job
+from gateway.pipeline.superbill import superbills_job
 from gateway.pipeline.worker import Worker
 from gateway.pipeline.write_back import write_back_job
 from gateway.ports.billing import BillingCapability
@@ -28,6 +29,7 @@ from gateway.store.embedded import EmbeddedPostgres
 from gateway.store.migrate import migrate
 from gateway.store.postgres import CANNOT_START, PostgresStore
 from gateway.store.queue import WorkerSession
+from gateway.superbill_intake import close_superbills, open_superbills
 from gateway.telemetry import Tracer
 
 log = logging.getLogger(__name__)
@@ -83,7 +85,8 @@ async def open_gateway(loaded: LoadedSettings) -> AsyncIterator[Gateway]:
     retry = RetryPolicy(workers.retry_base_seconds, workers.retry_cap_seconds, timedelta(hours=workers.give_up_hours))
     clinics = {clinic_id: clinic.facts(clinic_id) for clinic_id, clinic in loaded.gateway.clinics.items()}
     tracer = Tracer()
-    pipeline = Pipeline(store, clinics, connections, retry, span=tracer.span)
+    superbills = open_superbills(loaded)
+    pipeline = Pipeline(store, clinics, connections, retry, span=tracer.span, superbills=superbills)
     try:
         await migrate_database(store)
         await store.open()
@@ -91,6 +94,7 @@ async def open_gateway(loaded: LoadedSettings) -> AsyncIterator[Gateway]:
     finally:
         tracer.close()
         await connections.aclose()
+        await close_superbills(superbills)
         await session.close()
         await store.close()
         await database.close()
@@ -118,11 +122,13 @@ def build_api(gateway: Gateway) -> Any:
 
     from gateway.api.health import health_router  # noqa: PLC0415
     from gateway.api.keys import key_router  # noqa: PLC0415
+    from gateway.api.superbills import superbill_router  # noqa: PLC0415
     from gateway.api.webhooks import webhook_router  # noqa: PLC0415
 
     app = FastAPI(title="FHIR billing gateway", docs_url=None, redoc_url=None)
     app.include_router(webhook_router(gateway.pipeline, gateway.loaded.gateway.server.max_body_bytes))
     app.include_router(key_router(gateway.pipeline))
+    app.include_router(superbill_router(gateway.pipeline))
     app.include_router(health_router(gateway.store.check))
     return app
 
@@ -190,6 +196,9 @@ async def _keep_schedule(gateway: Gateway, stop: asyncio.Event) -> None:
 
 async def _schedule(gateway: Gateway, *, subscribe: bool) -> None:
     await _schedule_feeds(gateway, subscribe=subscribe)
+    for clinic_id, link in gateway.pipeline.superbills.items():
+        if link.place is not None:
+            await gateway.store.ensure_job(clinic_id, superbills_job(link.connection))
     learning = {BillingCapability.POLL_OUTCOME, BillingCapability.INBOUND_OUTCOME}
     for clinic_id, name in gateway.connections.billing_connections():
         if learning & gateway.connections.billing_info(clinic_id, name).capabilities:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gateway.canonical.errors import ConfigurationError
-from gateway.commands import backfill, connect, new_adapter
+from gateway.commands import backfill, connect, new_adapter, superbill
 
 if TYPE_CHECKING:
     from gateway.settings import LoadedSettings
@@ -245,7 +245,7 @@ def demo(
     raise typer.Exit(asyncio.run(run_matrix(options) if ALL in (ehr, billing) else run_demo(options)))
 
 
-for command in (backfill, connect, new_adapter):
+for command in (backfill, connect, superbill, new_adapter):
     command.register(app)
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from gateway.canonical.clinic import BillingProvider, ClinicFacts, KnownLocation
 from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.charge_settings import ChargeMapSettings, FeeScheduleSetting
 from gateway.settings_base import Npi, Strict
+from gateway.superbill_settings import SuperbillSettings
 
 _ADDRESS = "A FHIR Address: line, city, state, postalCode (ZIP+4), country."
 
@@ -102,6 +103,9 @@ class ClinicSettings(Strict):
     )
     ehr: dict[str, ConnectionSettings] = Field(min_length=1, description="EHR connections by name.")
     billing: dict[str, BillingConnectionSettings] = Field(min_length=1, description="Billing connections by name.")
+    superbills: SuperbillSettings | None = Field(
+        default=None, description="Charges that come as an export of superbills; see how-to/superbills.md."
+    )
     default_billing: str = Field(default="", description="Which billing connection claims go to; needed for several.")
 
     @field_validator("timezone")

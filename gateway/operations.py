@@ -25,9 +25,10 @@ from gateway.readiness import Pair, readiness
 from gateway.registry import BILLING_GROUP, EHR_GROUP, load_adapter
 from gateway.settings import LoadedSettings
 from gateway.store.postgres import PostgresStore
+from gateway.superbill_intake import probe_superbills
 
 console = Console()
-_STATUS = ("states", "queue", "batches", "messages", "dead_letters", "stopped")
+_STATUS = ("states", "queue", "batches", "messages", "dead_letters", "stopped", "backfills")
 
 
 async def migrate_now(loaded: LoadedSettings) -> list[int]:
@@ -60,6 +61,8 @@ async def _probes(gateway: Gateway) -> dict[str, list[Probe]]:
         probes[f"{clinic} / {name} ({connections.billing_info(clinic, name).title})"] = await connections.billing(
             clinic, name
         ).probe()
+    for clinic, place in gateway.pipeline.superbills.items():
+        probes[f"{clinic} / {place.connection} (superbills)"] = await probe_superbills(place)
     return probes
 
 

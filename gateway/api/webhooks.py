@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from gateway.api.bodies import bounded_body
 from gateway.api.outcomes import outcome
 from gateway.api.responses import fhir_response, refusal
 from gateway.canonical.errors import GatewayError
@@ -22,7 +23,7 @@ def webhook_router(pipeline: Pipeline, max_body_bytes: int) -> APIRouter:
     @router.api_route("/hooks/{clinic_id}/{connection}", methods=["POST", "PUT"])
     @router.api_route("/hooks/{clinic_id}/{connection}/{path:path}", methods=["POST", "PUT"])
     async def notify(request: Request, clinic_id: str, connection: str, path: str = "") -> Response:
-        body = await _bounded_body(request, max_body_bytes)
+        body = await bounded_body(request, max_body_bytes)
         if body is None:
             return fhir_response(outcome("too-long", f"The body is larger than {max_body_bytes} bytes."), 413)
         try:
@@ -60,13 +61,3 @@ def _is_this_machine(address: str) -> bool:
         return ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-async def _bounded_body(request: Request, limit: int) -> bytes | None:
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)

@@ -57,6 +57,9 @@ class Step(StrEnum):
     SUBSCRIPTION_CHECKED = "subscription-checked"
     EVENTS_RECOVERED = "events-recovered"
     UNSUBSCRIBED = "unsubscribed"
+    SUPERBILLS_TAKEN = "superbills-taken"
+    SUPERBILLS_REFUSED = "superbills-refused"
+    SUPERBILL_LOOKED_UP = "superbill-looked-up"
     EHR_TOLD = "ehr-told"
 
 
@@ -71,6 +74,7 @@ _REST = (f"{THO}/audit-event-type", "rest")
 _INTERACTION = "http://hl7.org/fhir/restful-interaction"
 _LIFECYCLE = f"{THO}/iso-21089-lifecycle"
 _EXPORT = (DCM, "110106")
+_IMPORT = (DCM, "110107")
 _APPLICATION = (DCM, "110100")
 
 _DISCLOSE = _Shape(_EXPORT, (_LIFECYCLE, "disclose"), "R")
@@ -93,6 +97,9 @@ _SHAPES: dict[Step, _Shape] = {
     Step.SUBSCRIPTION_CHECKED: _Shape(_REST, (_INTERACTION, "read"), "R"),
     Step.EVENTS_RECOVERED: _Shape(_REST, (_INTERACTION, "operation"), "E"),
     Step.UNSUBSCRIBED: _Shape(_REST, (_INTERACTION, "update"), "U"),
+    Step.SUPERBILLS_TAKEN: _Shape(_IMPORT, (_INTERACTION, "create"), "C"),
+    Step.SUPERBILLS_REFUSED: _Shape(_IMPORT, (_INTERACTION, "create"), "C"),
+    Step.SUPERBILL_LOOKED_UP: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
     Step.EHR_TOLD: _Shape(_REST, (_INTERACTION, "update"), "U"),
     Step.SUBMISSION_LOOKED_UP: _Shape(_REST, (_INTERACTION, "search-type"), "E"),
 }

@@ -168,6 +168,7 @@ ITEM_ROWS = Table.of(
     ),
     Part("net", "item.unitPrice, charge.quantity", values.net, required=True),
     Part("encounter", "Encounter", values.encounter),
+    Part("detail", "charge.drug", values.numbered),
     Part("careTeamSequence", "charge.performer, roles.rendering_provider, Claim.careTeam", values.line_provider),
 )
 

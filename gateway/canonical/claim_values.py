@@ -129,6 +129,11 @@ def quantity(value: Decimal, unit: str) -> dict[str, Any]:
     return {"value": value} if unit == "UN" else {"value": value, "unit": unit}
 
 
+def numbered(drug: Resource | None) -> list[dict[str, Any]]:
+    """The drug as the line's only detail; left out when there is none."""
+    return [{"sequence": 1, **drug}] if drug else []
+
+
 def unit_price(own: Decimal | None, fee: Fee, charge: ChargeLine, of_encounter: date) -> dict[str, Any]:
     """The EHR's price of one unit, else the clinic's fee on the date of service, in USD with at least two decimals."""
     price = own if own is not None else fee(charge.code, charge.modifiers, charge.serviced or of_encounter)

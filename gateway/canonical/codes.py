@@ -21,6 +21,7 @@ ICD10CM_ALIASES = frozenset({ICD10CM, "urn:oid:2.16.840.1.113883.6.90"})
 SNOMED = "http://snomed.info/sct"
 POS = "https://www.cms.gov/Medicare/Coding/place-of-service-codes/Place_of_Service_Code_Set"
 NPI = "http://hl7.org/fhir/sid/us-npi"
+NDC = "http://hl7.org/fhir/sid/ndc"
 TAXONOMY = "http://nucc.org/provider-taxonomy"
 EIN = "urn:oid:2.16.840.1.113883.4.4"
 SSN = "http://hl7.org/fhir/sid/us-ssn"
@@ -39,11 +40,13 @@ RELATIONSHIP = f"{THO}/subscriber-relationship"
 CLAIM_IDENTIFIER = "urn:fhir-billing-gateway:claim"
 ACCOUNT_IDENTIFIER = "urn:fhir-billing-gateway:patient-account"
 PAYER_IDENTIFIER = "urn:fhir-billing-gateway:payer-id"
+SUPERBILL_IDENTIFIER = "urn:fhir-billing-gateway:superbill"
 PROFILE_BASE = "https://fhir-billing-gateway.org/fhir/StructureDefinition"
 
 _CPT_FORM = re.compile(r"\d{4}[0-9FTU]")
 _HCPCS_FORM = re.compile(r"[A-V]\d{4}")
 _ICD10CM_FORM = re.compile(r"[A-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?")
+_NDC_FORM = re.compile(r"(\d{4,5})-(\d{3,4})-(\d{1,2})")
 _MODIFIER_FORM = re.compile(r"[0-9A-Z]{2}")
 
 
@@ -70,6 +73,18 @@ def modifier(code: str) -> str | None:
     """A procedure modifier in canonical form, or None when it has not that form."""
     plain = code.strip().upper()
     return plain if _MODIFIER_FORM.fullmatch(plain) else None
+
+
+def ndc(code: str) -> str | None:
+    """A National Drug Code as its 11 digits (5-4-2), or None when it has not that form.
+
+    The short forms are filled up with zeros where hyphens show which part is short; without them nobody can know.
+    """
+    plain = code.strip()
+    match = _NDC_FORM.fullmatch(plain)
+    if match:
+        return "".join(part.zfill(size) for part, size in zip(match.groups(), (5, 4, 2), strict=True))
+    return plain if re.fullmatch(r"[0-9]{11}", plain) else None
 
 
 def npi_is_valid(npi: str) -> bool:

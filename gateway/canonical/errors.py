@@ -3,6 +3,7 @@
 GatewayError
 |- MappingError, ClaimInvalid, UnsupportedElement         never retried: hold, with the element path
 |  |- NotSignedOff                                        looked at again, ever more seldom; held after some days
+|     |- SuperbillAwaited                                 the same, and at once when the superbill comes
 |- AdapterError (vendor, operation, closed ErrorCode, vendor_code, scrubbed text)
 |  |- CredentialsRejected, PermissionMissing              stop the connection, alert (accounts get locked)
 |  |- RateLimited(retry_after)                            later; not a failure
@@ -122,6 +123,13 @@ class NotSignedOff(MappingError):
     def __init__(self, expression: str, message: str, fix: str = "", *, look_after: float = 0.0) -> None:
         super().__init__(expression, message, fix)
         self.look_after = look_after
+
+
+class SuperbillAwaited(NotSignedOff):
+    """The charges come in a file, and they have not come yet; the file's intake wakes the encounter."""
+
+    def __init__(self, expression: str, message: str, fix: str = "") -> None:
+        super().__init__(expression, message, fix, look_after=6 * 3600.0)
 
 
 class UnsupportedElement(_ElementError):

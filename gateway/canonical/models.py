@@ -103,6 +103,7 @@ class ChargeLine:
     location_code: str | None = None  # place of service, when the line has its own
     performer: str | None = None  # reference of the line's own rendering provider
     unit: str = "UN"
+    drug: Resource | None = None  # what was given: `productOrService` (NDC) and `quantity`, as in Claim.item.detail
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from datetime import date
 from typing import Any, ClassVar
 
 from gateway.canonical.errors import NotificationRejected, UnsupportedOperation
-from gateway.canonical.models import ClaimFate, EncounterRef, Notification, NotificationRequest
+from gateway.canonical.models import ClaimFate, EncounterRecord, EncounterRef, Notification, NotificationRequest
 from gateway.canonical.subscription import Subscribed
+from gateway.canonical.superbill import Visit
 from gateway.ports.context import Probe
 from gateway.ports.ehr import Consent
 
@@ -63,6 +64,12 @@ class EhrBase:
     async def missed_events(self, subscription: str, since: int, until: int) -> Notification:
         """Not by default: the feed is polled."""
         raise self._unsupported("missed_events", "the EHR does not keep the events of a subscription")
+
+    def visit(self, record: EncounterRecord) -> Visit:
+        """Not without what a superbill names: patient, date and provider."""
+        raise self._unsupported(
+            "visit", "charges of this EHR come over its API; take `superbills` out of the clinic's configuration"
+        )
 
     async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
         """Not without WRITE_BACK."""

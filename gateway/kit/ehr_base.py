@@ -21,6 +21,7 @@ from gateway.canonical.models import (
     NotificationRequest,
 )
 from gateway.canonical.subscription import Subscribed
+from gateway.canonical.superbill import Visit
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.ehr_adapter import EhrBase
 from gateway.kit.ehr_bulk import BulkExporter
@@ -36,6 +37,7 @@ from gateway.kit.ehr_rung import Site
 from gateway.kit.ehr_settings import SmartSettings, SubscriptionStyle, WebhookSignature
 from gateway.kit.ehr_source import Dialect
 from gateway.kit.ehr_subscribe import FhirSubscriptions
+from gateway.kit.ehr_visit import visit_of
 from gateway.kit.http import open_client
 from gateway.kit.smart import NoTokens
 from gateway.kit.smart_tokens import published_keys, smart_tokens
@@ -64,6 +66,7 @@ class SmartFhirEhr(EhrBase):
     searches_by_encounter: ClassVar[tuple[Search, ...]] = BY_ENCOUNTER
     searches_by_patient: ClassVar[tuple[Search, ...]] = BY_PATIENT
     token_refusal: ClassVar[TokenRefusal] = staticmethod(token_refusal)
+    unreadable_types: ClassVar[frozenset[str]] = frozenset()  # no scope exists for them: references are left alone
 
     def __init__(self, settings: SmartSettings, context: AdapterContext) -> None:
         """Open the connection's HTTP pool; raises `ConfigurationError` for a key that cannot sign."""
@@ -71,7 +74,7 @@ class SmartFhirEhr(EhrBase):
         self.public_keys = published_keys(settings)
         self.settle_seconds = settings.settle_seconds
         self.dialect = self._own_dialect()
-        searches, followed = self._searches(), followed_for(context.clinic.charge_map)
+        searches, followed = self._searches(), self._followed()
         needed = [*(s.resource_type for s in searches if s.needed), *(followed - FOLLOWED_TYPES)]
         self._http = open_client(timeout_seconds=settings.timeout_seconds, max_connections=settings.max_connections)
         self.tokens = smart_tokens(
@@ -119,6 +122,10 @@ class SmartFhirEhr(EhrBase):
         own = (search for search in self.searches_by_encounter if search.serves(used))
         return tuple(dict.fromkeys([*own, *searches_for(charge_map), *search_for(self.settings.signoff_rule)]))
 
+    def _followed(self) -> frozenset[str]:
+        """The types whose references are read."""
+        return followed_for(self.context.clinic.charge_map) - self.unreadable_types
+
     def _open_feed(self) -> EncounterFeed:
         settings, max_line = self.settings, self.settings.max_response_mb * 1024 * 1024
         exporter = BulkExporter(
@@ -165,6 +172,10 @@ class SmartFhirEhr(EhrBase):
             dialect=self.dialect,
             maps=self.resource_maps,
         )
+
+    def visit(self, record: EncounterRecord) -> Visit:
+        """Patient, date and provider, as a superbill names them; raises `MappingError`."""
+        return visit_of(record, self.context.connection, self.context.clinic, self.dialect)
 
     async def subscribe(self, endpoint: str) -> tuple[Subscribed, ...]:
         """Ask the EHR to notify `endpoint`; returns the Subscription, created, kept or revived."""

@@ -7,12 +7,15 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from gateway.canonical import codes
 from gateway.canonical.errors import MappingError
+from gateway.canonical.models import Resource
 from gateway.kit.ehr_diagnoses import icd10cm
 from gateway.kit.ehr_element import Element, codings
 
 MINUTES = frozenset({"min", "minute", "minutes", "mj"})
 CENT = Decimal("0.01")
 PRICE_DIGITS = (CENT, Decimal("0.0001"), Decimal("0.000001"))
+DRUG_UNITS = {code: code for code in ("F2", "GR", "ME", "ML", "UN")} | {"IU": "F2", "[IU]": "F2", "G": "GR", "MG": "ME"}
+"""CTP05-1 (international units, grams, milligrams, millilitres, units; claim_profile box 24) by it and by UCUM."""
 MODIFIER_SYSTEMS = frozenset({codes.CPT, codes.HCPCS})
 
 
@@ -120,6 +123,36 @@ def _per_unit(total: Decimal, quantity: Decimal, path: str) -> Decimal:
         if _cents(price * quantity) == _cents(total):
             return price
     raise MappingError(path, "the charge cannot be divided by the units", "Enter the price of one unit in the EHR.")
+
+
+def drug_of(item: Element, name: str) -> Resource | None:
+    """The first detail of an item that is coded with an NDC, and how much of it was given."""
+    for detail in item.children(name):
+        for coding in codings(detail, "productOrService"):
+            if coding.text("system") == codes.NDC:
+                return {"productOrService": codes.concept(codes.NDC, _ndc(coding)), **_given(detail)}
+    return None
+
+
+def _ndc(coding: Element) -> str:
+    code = codes.ndc(coding.text("code") or "")
+    if code is None:
+        message = "this is not a National Drug Code of 11 digits (5-4-2)"
+        raise MappingError(coding.at("code"), message, "Enter the NDC in the EHR, each part filled up with zeros.")
+    return code
+
+
+def _given(detail: Element) -> Resource:
+    """The quantity with its unit (F2, GR, ME, ML, UN), where the EHR gives one."""
+    held = detail.child("quantity")
+    if held is None:
+        return {}
+    value = held.number("value")
+    unit = DRUG_UNITS.get((held.text("code") or held.text("unit") or "UN").upper())
+    if value is None or value <= 0 or unit is None:
+        message = f"the amount of the drug is not a number above zero in one of {', '.join(DRUG_UNITS)}"
+        raise MappingError(held.path, message, "Correct the amount of the drug and its unit in the EHR.")
+    return {"quantity": {"value": value, "unit": unit}}
 
 
 def _money(owner: Element, name: str) -> Decimal | None:

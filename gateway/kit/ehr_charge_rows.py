@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from gateway.canonical import codes
 from gateway.canonical.errors import MappingError
-from gateway.canonical.models import ChargeLine
+from gateway.canonical.models import ChargeLine, Resource
 from gateway.kit import ehr_charge_parts as parts
 from gateway.kit.ehr_charge_parts import reason_code, unique
 from gateway.kit.ehr_diagnoses import claim_diagnosis
@@ -124,6 +124,11 @@ def _of_care_team(charge: Charge, name: str) -> str | None:
     return item_performer(charge.element, name, charge.owner, charge.source)
 
 
+def _drug(charge: Charge, name: str) -> Resource | None:
+    """What was given: the NDC of 11 digits, and how much of it."""
+    return parts.drug_of(charge.element, name)
+
+
 def _performer(charge: Charge, name: str) -> str | None:
     """The first Practitioner among them."""
     return first_performer(charge.owner, name, charge.source)
@@ -143,6 +148,7 @@ CLAIM_ITEM_ROWS = (
     Reading("diagnosis_codes", "Claim.item.diagnosisSequence", _pointed),
     Reading("location_code", "Claim.item.locationCodeableConcept", _place),
     Reading("performer", "Claim.item.careTeamSequence", _of_care_team),
+    Reading("drug", "Claim.item.detail", _drug),
 )
 
 CHARGE_ITEM_ROWS = (
@@ -166,6 +172,7 @@ PROCEDURE_ROWS = (
 )
 
 CHARGE_TABLES: Mapping[str, tuple[str, tuple[Reading, ...]]] = {
+    "superbill": ("Claim.item", CLAIM_ITEM_ROWS),
     "claim": ("Claim.item", CLAIM_ITEM_ROWS),
     "charge_item": ("ChargeItem", CHARGE_ITEM_ROWS),
     "procedure": ("Procedure", PROCEDURE_ROWS),

@@ -16,6 +16,7 @@ from gateway.kit.ehr_charge_parts import is_procedure_coding
 from gateway.kit.ehr_charge_rows import CHARGE_ITEM_ROWS, CLAIM_ITEM_ROWS, PROCEDURE_ROWS, Charge, line_of
 from gateway.kit.ehr_element import Element, code_values, codings
 from gateway.kit.ehr_source import Known, Source
+from gateway.kit.ehr_superbill import superbill_claim
 
 NOT_PROFESSIONAL = frozenset({"institutional", "oral", "pharmacy", "vision"})
 CLAIM_STATUSES = frozenset({"active", "draft"})
@@ -23,6 +24,8 @@ CLAIM_STATUSES = frozenset({"active", "draft"})
 
 def billing_claim(source: Source, patient: Known) -> Known | None:
     """The EHR's own professional Claim for the encounter, or None; several of the same standing are an error."""
+    if "superbill" in source.dialect.charge_sources and (superbill := superbill_claim(source)):
+        return superbill
     if "claim" not in source.dialect.charge_sources:
         return None
     professional = [k for k in source.of_type("Claim") if _is_live(k) and not _kind(k) & NOT_PROFESSIONAL]
@@ -45,6 +48,7 @@ def charge_lines(
 ) -> tuple[ChargeLine, ...]:
     """The charges in the EHR's order, or the charge map's; raises `MappingError` when there is nothing to bill."""
     readers: dict[str, Callable[[], list[ChargeLine] | None]] = {
+        "superbill": lambda: _claim_lines(claim, source) if claim else None,
         "claim": lambda: _claim_lines(claim, source) if claim else None,
         "charge_item": lambda: _charge_item_lines(source, patient),
         "charge_map": lambda: mapped_lines(source, patient, diagnosis_codes),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.canonical import codes
 from gateway.canonical.errors import MappingError
+from gateway.canonical.superbill import is_superbill
 from gateway.kit.ehr_element import Element, code_values, codings
 from gateway.kit.ehr_source import Known, Source
 
@@ -26,12 +27,15 @@ class Diagnosis:
 def diagnoses(source: Source, claim: Known | None) -> list[Diagnosis]:
     """The ICD-10-CM codes in order of rank, else of the EHR's Claim, else as listed, else by recorded date; each once.
 
+    Those of a superbill are what was billed: they count more than the rank.
+
     Raises `MappingError` when there is none or one lacks its code.
     """
     listed = _billing(source.encounter.element.children("diagnosis"))
     ranked = any(entry.integer("rank") is not None for entry in listed)
     claimed = claim.element.children("diagnosis") if claim else []
-    if ranked or (listed and not claimed):
+    billed = claim is not None and is_superbill(claim.element.value)
+    if (ranked and not (billed and claimed)) or (listed and not claimed):
         found = _of_encounter(sorted(listed, key=lambda e: _or_last(e.integer("rank"))), source)
     elif claim is not None and claimed:
         found = [claim_diagnosis(entry, claim, source) for entry in _in_sequence(claimed)]

@@ -194,7 +194,7 @@ class EncounterFeed:
             unproven = "; nothing to compare with yet" if tried.verdict is Verdict.EMPTY else ""
             return Probe(name, ok=True, detail=f"chosen: {tried.text}{unproven}")
         unbelieved = " although an encounter is there" if tried.verdict is Verdict.EMPTY and chosen else ""
-        remedy = "Grant the scopes that it needs, or rely on notifications and set poll_seconds to 0."
+        remedy = "" if chosen else "Grant the scopes that it needs, or rely on notifications and set poll_seconds to 0."
         return Probe(name, ok=bool(chosen), detail=f"not used: {tried.text}{unbelieved}", remedy=remedy)
 
 

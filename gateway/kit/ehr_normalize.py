@@ -27,6 +27,7 @@ from gateway.kit.ehr_roles import (
 )
 from gateway.kit.ehr_rows import ResourceMap
 from gateway.kit.ehr_source import Dialect, Known, Source
+from gateway.kit.ehr_superbill import await_superbill
 
 Part = TypeVar("Part")
 _NO_DATE = "the encounter has no date, and a claim needs the date of service"
@@ -46,6 +47,7 @@ def normalize(
     require_signed(source)
     patient = PATIENT.via(source)
     claim = billing_claim(source, patient)
+    await_superbill(source, claim)
     problems: list[MappingError] = []
     found = _tried(lambda: DIAGNOSES.via(source, claim), list[Diagnosis](), problems)
     charges = _tried(

@@ -42,6 +42,7 @@ class Dialect:
     charge_sources: tuple[str, ...] = ("claim", "charge_item", "charge_map", "procedure")
     modifier_extensions: frozenset[str] = frozenset()  # URLs of extensions that carry a charge's modifiers
     signed_statuses: frozenset[str] = frozenset({"finished"})
+    record_number_system: str = ""  # of the medical record number by which superbills name a patient; "": type MR
     signoff: SignOffRule = BY_STATUS  # what must prove the signature beside the status
     watch_unsigned: bool = False  # look again by itself: no notice may come when the encounter is signed
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gateway.canonical import superbill_columns
 from gateway.canonical.mapping import Row, same
 from gateway.kit.ehr_charge_map import CHARGE_MAP_ROWS
 from gateway.kit.ehr_charge_rows import CHARGE_TABLES
@@ -23,7 +24,7 @@ _BETWEEN = re.compile(r" \| |, ")
 
 def encounter_tables(maps: Mapping[str, ResourceMap], charge_sources: Sequence[str]) -> dict[str, tuple[Row, ...]]:
     """All tables of an EHR adapter over SMART on FHIR: the encounter, its charges by choice, its resources."""
-    charges = (_CHARGES[source] for source in charge_sources)
+    charges = (_charge_table(source) for source in charge_sources)
     return {
         "bundle (the encounter as a whole)": BUNDLE_RULES,
         "roles (who, and where)": ROLE_RULES,
@@ -31,8 +32,18 @@ def encounter_tables(maps: Mapping[str, ResourceMap], charge_sources: Sequence[s
             f"charge ({choice} choice: {resource})": rows
             for choice, (resource, rows) in zip(_CHOICES, charges, strict=False)
         },
+        **(superbill_columns.TABLES if "superbill" in charge_sources else {}),
         **resource_tables(maps),
     }
+
+
+def _charge_table(source: str) -> tuple[str, tuple[Row, ...]]:
+    """The resource and its rows; of a superbill with the columns of its file as sources."""
+    resource, rows = _CHARGES[source]
+    if source != "superbill":
+        return resource, rows
+    filled = [(f"{owner}.{_plain(row.target)}", row) for owner, own in superbill_columns.MADE.items() for row in own]
+    return "superbill", tuple(_from_vendor(rows, filled))
 
 
 def resource_tables(maps: Mapping[str, ResourceMap]) -> dict[str, tuple[Row, ...]]:

@@ -95,10 +95,12 @@ class SimulatorOptions:
 @dataclass(frozen=True, slots=True)
 class SandboxConnection:
     """How a clinic connects to a simulator: the `settings` of its connection in gateway.yaml, whose secrets are
-    `env:NAME` references, and the `secrets` to put in the environment under those names."""
+    `env:NAME` references, the `secrets` to put in the environment under those names, and what the `clinic` itself must
+    be told beside its connections."""
 
     settings: dict[str, Any]
     secrets: dict[str, str] = field(default_factory=dict)
+    clinic: dict[str, Any] = field(default_factory=dict)
 
 
 class ConnectionReset(Exception):

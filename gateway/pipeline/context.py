@@ -17,6 +17,7 @@ from gateway.ports.context import utc_now
 from gateway.ports.ehr import EhrAdapter
 from gateway.ports.records import Job
 from gateway.ports.stores import Store
+from gateway.ports.superbills import SuperbillLink
 
 
 class Connections(Protocol):
@@ -81,6 +82,7 @@ class Pipeline:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     now: Callable[[], datetime] = utc_now
     span: Callable[[str, str], AbstractContextManager[None]] = _no_span
+    superbills: Mapping[str, SuperbillLink] = field(default_factory=dict)  # by clinic, where it has them
 
     def event(
         self,

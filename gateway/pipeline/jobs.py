@@ -20,6 +20,7 @@ from gateway.pipeline.reconcile import reconcile
 from gateway.pipeline.route import route
 from gateway.pipeline.submit import submit
 from gateway.pipeline.subscriptions import subscribe
+from gateway.pipeline.superbill import look_for_superbills
 from gateway.pipeline.transmit import transmit
 from gateway.pipeline.write_back import write_back
 from gateway.ports.records import Hold, Job, JobKind
@@ -55,6 +56,7 @@ _STEPS: Mapping[JobKind, Callable[[Pipeline, Job], Awaitable[Next]]] = {
     JobKind.SUBSCRIBE: subscribe,
     JobKind.TRANSMIT: transmit,
     JobKind.RECONCILE: reconcile,
+    JobKind.SUPERBILLS: look_for_superbills,
     JobKind.WRITE_BACK: write_back,
 }
 _CLAIM_STEPS: Mapping[JobKind, Callable[[Pipeline, Job, ClaimBundle | None], Awaitable[Next]]] = {

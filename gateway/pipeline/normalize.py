@@ -21,6 +21,7 @@ from gateway.canonical.models import (
 from gateway.canonical.validation import check_source
 from gateway.pipeline.context import DONE, Next, Pipeline, patient_of
 from gateway.pipeline.corrections import can, hold_changed, last_on_file, replacing, settle_first, withdraw
+from gateway.pipeline.superbill import with_superbill
 from gateway.ports.billing import BillingCapability
 from gateway.ports.ehr import EhrAdapter
 from gateway.ports.records import EncounterRow, Job, JobKind, NewJob, NormalizedEncounter, SubmissionRow
@@ -41,6 +42,7 @@ async def normalize(pipeline: Pipeline, job: Job) -> Next:
     record = await adapter.fetch_encounter(_ref(job, row))
     if record.withdrawn:
         return await withdraw(pipeline, job, row)
+    record = await with_superbill(pipeline, job, row, adapter, record)
     bundle = _normalized(adapter, record)
     return await _take(pipeline, job, row, partial(_claim, pipeline, job, bundle))
 

@@ -21,6 +21,7 @@ from gateway.canonical.models import (
     NotificationRequest,
 )
 from gateway.canonical.subscription import Subscribed
+from gateway.canonical.superbill import Visit
 from gateway.ports.context import AdapterContext, Probe
 
 
@@ -45,8 +46,8 @@ class Consent:
 
 
 class EhrAdapter(Protocol):
-    """One clinic's link to one EHR. `verify_*`, `answer_*`, `parse_*` and `normalize` are pure; the others use the
-    network. A verb whose capability is not declared raises `UnsupportedOperation`."""
+    """One clinic's link to one EHR. `verify_*`, `answer_*`, `parse_*`, `normalize` and `visit` are pure; the others use
+    the network. A verb whose capability is not declared raises `UnsupportedOperation`."""
 
     settle_seconds: float
     """How long after a notice the encounter is left alone: charges may still change after the sign-off."""
@@ -77,6 +78,9 @@ class EhrAdapter(Protocol):
 
         `NotSignedOff` is for an encounter that may be signed off later without another notice.
         """
+
+    def visit(self, record: EncounterRecord) -> Visit:
+        """Patient, date and provider of an encounter, by which a superbill finds it; raises `MappingError`."""
 
     async def subscribe(self, endpoint: str) -> Sequence[Subscribed]:
         """Ask the EHR to notify `endpoint`; returns every subscription that this takes.

@@ -30,6 +30,7 @@ class JobKind(StrEnum):
     SUBSCRIBE = "subscribe"
     TRANSMIT = "transmit"  # a batch of claims
     RECONCILE = "reconcile"  # what became of claims
+    SUPERBILLS = "superbills"  # a look into the place where superbill files arrive
     WRITE_BACK = "write_back"  # tell the EHR
 
 

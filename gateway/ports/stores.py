@@ -33,11 +33,12 @@ from gateway.ports.records import (
     SubscriptionRow,
     Untold,
 )
+from gateway.ports.superbills import SuperbillWork
 
 NOW = timedelta(0)
 
 
-class UnitOfWork(Protocol):
+class UnitOfWork(SuperbillWork, Protocol):
     """One transaction of one clinic. Leaving it without `commit` rolls back."""
 
     async def commit(self, *events: AuditEvent) -> None:

@@ -134,6 +134,7 @@ def _configuration(
         "clinics": {
             CLINIC_ID: {
                 **_plain(day.clinic),
+                **links["ehr"].clinic,
                 "ehr": {"ehr": {"adapter": plan.ehr, "settings": links["ehr"].settings}},
                 "billing": {
                     "billing": {

@@ -1,4 +1,4 @@
-"""The whole unit of work: what `FeedWork` does, and batches, vendors' messages, and what became of claims."""
+"""The whole unit of work: steps, feeds, superbills, and batches, vendors' messages, and what became of claims."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ from gateway.ports.records import (
 )
 from gateway.store.feeds import FeedWork
 from gateway.store.queries import queries
+from gateway.store.superbills import SuperbillUnit
 
 _BATCHES, _SUBMISSIONS, _RESOURCES = queries("batches"), queries("submissions"), queries("resources")
 _ENCOUNTERS = queries("encounters")
 _MEMBER_STATES = {SubmissionState.QUEUED: SubmissionState.BATCHED}  # made, and not at the vendor
 
 
-class PostgresUnitOfWork(FeedWork):
+class PostgresUnitOfWork(FeedWork, SuperbillUnit):
     """The `UnitOfWork` port over one asyncpg connection in a transaction."""
 
     async def join_batch(self, submission_id: str, payload: VendorPayload, *, wait: timedelta, most: int) -> None:

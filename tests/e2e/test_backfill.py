@@ -118,7 +118,8 @@ async def test_killed_in_the_middle_it_goes_on_where_it_was(command: Any, databa
     process.communicate()
     kept = await connection.fetchval("select count(*) from inbox")
     assert 200 <= kept < VISITS
-    assert await connection.fetchval("select position from feed_cursor where position <> ''")
+    [(listing, position)] = await connection.fetch("select connection, position from feed_cursor")
+    assert listing.startswith("ehr backfill") and position.startswith("date 20")
 
     row = finished(command("--json"))
     assert row["new"] == VISITS - kept

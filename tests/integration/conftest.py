@@ -52,6 +52,7 @@ class FakeEhr(EhrBase):
         self.refused = False
         self.status = "finished"
         self.unsigned = False
+        self.look_after = 0.0
         self.told: list[tuple[str, ClaimFate]] = []
         self.tell_failure: Exception | None = None
 
@@ -75,7 +76,9 @@ class FakeEhr(EhrBase):
 
     def normalize(self, record: EncounterRecord) -> EncounterBundle:
         if self.unsigned:
-            raise NotSignedOff("Encounter.status", "the encounter is not signed off", "Sign it.")
+            raise NotSignedOff(
+                "Encounter.status", "the encounter is not signed off", "Sign it.", look_after=self.look_after
+            )
         return self.bundle
 
     def change(self) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.canonical.audit_event import AuditEvent, Step
-from gateway.canonical.errors import AdapterError, PermissionMissing, RateLimited, VendorUnavailable
-from gateway.canonical.models import EncounterBundle, EncounterRecord, EncounterRef
+from gateway.canonical.errors import AdapterError, PermissionMissing, RateLimited, UnexpectedResponse, VendorUnavailable
+from gateway.canonical.models import EncounterRecord, EncounterRef
 from gateway.pipeline.backfill import BATCH, Backfill, Progress, backfill
 from gateway.pipeline.context import Pipeline
 from gateway.pipeline.worker import Worker
@@ -80,7 +80,10 @@ async def test_what_it_cannot_get_past_is_raised_and_the_rest_stays_for_the_next
     with pytest.raises(PermissionMissing):
         await run(world)
     assert await world.one("select count(*) from inbox") == BATCH
+    [unfinished] = await world.store.report("backfills", CLINIC)
+    assert (unfinished["listing"], unfinished["position"]) == (WANTED.position_key, str(BATCH - 1))
     await run(world)
+    assert await world.store.report("backfills", CLINIC) == []
     assert listing.begun_at == [0, BATCH - 1]
     assert await world.one("select count(*) from inbox") == 250
 
@@ -187,7 +190,7 @@ class TestLivePasses:
         assert [job.priority for job in await session.claim(4, 4)] == [0] * 4
 
     async def test_with_every_low_slot_busy_a_notice_is_worked_on_at_once(
-        self, world: Any, store: PostgresStore, session: WorkerSession, encounter_bundle: EncounterBundle
+        self, world: Any, store: PostgresStore, session: WorkerSession
     ) -> None:
         release, fetching, most = asyncio.Event(), set[str](), [0]
 
@@ -197,7 +200,7 @@ class TestLivePasses:
                 most[0] = max(most[0], len(fetching))
                 await release.wait()
                 fetching.discard(ref.encounter_id)
-            return EncounterRecord(ref, "https://ehr.example.test", encounter_bundle.encounter, ())
+            raise UnexpectedResponse("fake", "fetch_encounter", "held: its job is done")
 
         world.ehr_.fetch_encounter = fetch
         await self.queued(store, "low", 500, LOW_PRIORITY)

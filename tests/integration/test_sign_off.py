@@ -37,6 +37,13 @@ async def test_a_new_notice_brings_a_watched_encounter_forward(world: Any) -> No
     assert await world.one("select state from encounter") == "submitted"
 
 
+async def test_a_look_that_costs_a_call_waits_as_long_as_the_adapter_says(world: Any) -> None:
+    world.ehr_.unsigned, world.ehr_.look_after = True, 300.0
+    await world.notify()
+    await world.work()
+    assert 290 < await world.one(RUN_IN) <= 300
+
+
 async def test_after_two_weeks_without_a_signature_a_person_is_told(world: Any) -> None:
     world.ehr_.unsigned = True
     await world.notify()

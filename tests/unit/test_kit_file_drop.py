@@ -23,7 +23,8 @@ from gateway.canonical.errors import (
     VendorUnavailable,
 )
 from gateway.kit import file_drop
-from gateway.kit.file_drop import FileDrop, FolderDrop, SftpDrop, is_temporary
+from gateway.kit.file_drop import FileDrop, FolderDrop, is_temporary
+from gateway.kit.sftp_drop import SftpDrop
 
 PASSWORD = "pw-demo-7312"
 NAME = "GW000000101.837"
@@ -257,6 +258,25 @@ async def test_a_file_that_is_too_large(either: FileDrop, server: Server, monkey
     assert await either.get("ten.835") == b"x" * 10
     with pytest.raises(UnexpectedResponse):
         await either.get("big.835")
+
+
+async def test_a_shredded_file_is_overwritten_before_it_goes(either: FileDrop, server: Server) -> None:
+    file, other_name = server.incoming / "day.csv", server.root / "kept"
+    file.write_bytes(CONTENT)
+    os.link(file, other_name)  # the same blocks under another name
+    await either.shred("day.csv")
+    assert not file.exists()
+    assert other_name.read_bytes() == bytes(len(CONTENT))
+    await either.shred("day.csv")  # gone already, after a worker that died: no error
+
+
+async def test_a_link_in_the_folder_leads_shredding_nowhere(server: Server) -> None:
+    elsewhere = server.root / "elsewhere"
+    elsewhere.write_bytes(CONTENT)
+    (server.incoming / "day.csv").symlink_to(elsewhere)
+    with pytest.raises(VendorUnavailable):
+        await FolderDrop("vendor", server.outgoing, server.incoming).shred("day.csv")
+    assert elsewhere.read_bytes() == CONTENT
 
 
 # --- SFTP: who may come in ------------------------------------------------------------------------------------------

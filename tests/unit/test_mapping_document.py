@@ -38,7 +38,6 @@ NOT_FROM_THIS_EHR = {
     "Claim.supportingInfo.onset",
     "Claim.supportingInfo.info",
     "Claim.supportingInfo.patientPaid",
-    "Claim.item.detail",
     "Claim.item.informationSequence",
 }
 

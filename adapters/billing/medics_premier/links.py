@@ -18,8 +18,9 @@ from adapters.billing.medics_premier.settings import FolderTransport, MedicsPrem
 from gateway.canonical.errors import ConfigurationError, OutcomeUnknown, VendorUnavailable
 from gateway.canonical.models import InboundMessage, SubmissionState
 from gateway.kit.encoders import hl7
-from gateway.kit.file_drop import FileDrop, FolderDrop, SftpDrop
+from gateway.kit.file_drop import FileDrop, FolderDrop
 from gateway.kit.mllp import MllpClient, tls_context
+from gateway.kit.sftp_drop import SftpDrop
 
 
 @dataclass(frozen=True, slots=True)

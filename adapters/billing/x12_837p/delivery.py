@@ -10,7 +10,8 @@ from adapters.billing.x12_837p.replies import is_complete
 from adapters.billing.x12_837p.settings import FolderSettings, SftpSettings, X12Settings
 from gateway.canonical.errors import UnsupportedOperation
 from gateway.canonical.models import Evidence, InboundMessage, SubmissionReceipt, SubmissionState, VendorPayload
-from gateway.kit.file_drop import FileDrop, FolderDrop, SftpDrop
+from gateway.kit.file_drop import FileDrop, FolderDrop
+from gateway.kit.sftp_drop import SftpDrop
 from gateway.ports.context import AdapterContext, Probe
 
 CONTROL_NUMBER, FILE = "InterchangeControlNumber", "File"

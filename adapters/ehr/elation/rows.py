@@ -16,7 +16,6 @@ from gateway.kit.mapping import Row
 NOTE_SYSTEM = "https://app.elationemr.com/visit_notes"
 CHART_SYSTEM = "https://app.elationemr.com/patients"
 SOPT = "https://nahdo.org/sopt"
-NDC = "http://hl7.org/fhir/sid/ndc"
 MODIFIERS = 4
 _PARTICIPATION = f"{codes.THO}/v3-ParticipationType"
 _MEMBER_ROLE = f"{codes.THO}/claimcareteamrole"
@@ -207,4 +206,8 @@ ITEM_ROWS = (
     Row("quantity.value", "Cpt.units", words.amount),
     Row("unitPrice.value", "Cpt.unit_charge", words.amount),
     Row("unitPrice.currency", "Cpt.unit_charge", words.always("USD")),
+    Row("detail[0].productOrService.coding[0].system", "Cpt.ndc", words.always(codes.NDC)),
+    Row("detail[0].productOrService.coding[0].code", "Cpt.ndc"),
+    Row("detail[0].quantity.value", "Cpt.ndc_dose", words.amount),
+    Row("detail[0].quantity.unit", "Cpt.ndc_measure"),
 )

@@ -66,3 +66,16 @@ select coalesce(f.connection, substr(j.ordering_key, 6)) as connection,
 from (select * from feed_cursor where clinic_id = $1) f
 full join (select * from job where clinic_id = $1 and kind = 'poll') j on j.ordering_key = 'poll:' || f.connection
 order by 1;
+
+-- name: superbills
+-- Superbills that no encounter has joined, the oldest first; `content` is the Claim with the EHR's own number.
+select connection, id, content, findings, ready, received_at, changed_at,
+       extract(epoch from clock_timestamp() - received_at)::float8 / 86400 as days
+from superbill
+where clinic_id = $1 and encounter_id is null
+order by received_at, id;
+
+-- name: backfills
+-- Those that were stopped before their end: `gateway backfill` with the same days goes on from the position.
+select connection as listing, position, updated_at from feed_cursor
+where clinic_id = $1 and connection like '% backfill %' and position <> '' order by connection;

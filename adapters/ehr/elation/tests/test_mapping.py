@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from adapters.ehr.elation import words
 from adapters.ehr.elation.adapter import ElationEhr
 from gateway.canonical import codes
+from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.errors import MappingError, NotSignedOff
 from gateway.canonical.models import EncounterBundle, EncounterRecord, Resource
 
@@ -145,6 +147,17 @@ def test_all_that_is_wrong_is_told_at_once(offline: ElationEhr, record: Encounte
     with pytest.raises(MappingError) as raised:
         offline.normalize(with_patient(changed(record, service_date=None, cpts=[]), dob=None))
     assert [f.expression for f in raised.value.findings] == ["Bill.service_date", "Patient.dob", "Bill.cpts"]
+
+
+def test_the_drug_of_a_line_reaches_the_claim(offline: ElationEhr, record: EncounterRecord) -> None:
+    drug = {"ndc": "60575-4112-01", "ndc_dose": "1.500", "ndc_measure": "ML"}
+    first, second = record.encounter["cpts"]
+    bundle = offline.normalize(changed(record, cpts=[{**first, **drug}, {**second, "ndc": "", "ndc_measure": "UN"}]))
+    claim = build_claim(bundle, offline.context.clinic, created="2026-03-05T12:00:00Z", generation=0).claim
+    (detail,) = claim["item"][0]["detail"]
+    assert detail["productOrService"] == codes.concept(codes.NDC, "60575411201")
+    assert detail["quantity"] == {"value": Decimal("1.500"), "unit": "ML"}
+    assert "detail" not in claim["item"][1]
 
 
 # --- insurance --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from adapters.billing.x12_837p.simulator import CREATE_OPERATION, connection, connection_over
 from adapters.billing.x12_837p.simulator.sftp import known_host
 from gateway.canonical.errors import CredentialsRejected, OutcomeUnknown, PermissionMissing, VendorUnavailable
-from gateway.kit.file_drop import SftpDrop
+from gateway.kit.sftp_drop import SftpDrop
 from gateway.kit.simulator import SimulatorOptions
 
 

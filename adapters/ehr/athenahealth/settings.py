@@ -1,0 +1,109 @@
+"""The settings of one connection to athenahealth (athenaOne)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from gateway.kit.smart_key import is_safe_url
+
+PRODUCTION = "https://api.platform.athenahealth.com"
+READ_SCOPES = ("athena/service/Athenanet.MDP.*", "system/Condition.read")
+PUSH_SCOPES = ("system/SubscriptionTopic.read", "system/Subscription.read", "system/Subscription.write")
+
+
+class OwnBilling(StrEnum):
+    """What to do about a visit that athenahealth has billed by itself."""
+
+    REFUSE = "refuse"
+    IGNORE = "ignore"
+
+
+class AthenahealthSettings(BaseModel):
+    """One practice at athenahealth. The app authenticates by a secret or by a private key, never by both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    practice_id: str = Field(pattern=r"^\d+$", description="The practice's number at athenahealth.")
+    department_ids: tuple[str, ...] = Field(
+        default=(), description="Only visits of these departments are followed; none: of all departments."
+    )
+    host: str = Field(
+        default=PRODUCTION,
+        description="The API's host. The sandbox's is https://api.preview.platform.athenahealth.com.",
+    )
+    client_id: str = Field(min_length=1, description="The client id of the registered 2-legged app.")
+    client_secret: SecretStr = Field(default=SecretStr(""), description="The app's secret, sent by HTTP Basic.")
+    private_key: SecretStr = Field(
+        default=SecretStr(""), description="Instead of a secret, the app's private key: PEM text or a JWK as JSON text."
+    )
+    key_id: str = Field(default="", description="The key's kid at athenahealth; by default the JWK's own kid.")
+    algorithm: str = Field(
+        default="RS384", pattern="^(RS384|ES384)$", description="Signature of the client assertion: RS384 or ES384."
+    )
+    scopes: tuple[str, ...] = Field(
+        default=(), description="The scopes to ask for; none: those that the other settings need."
+    )
+    push: bool = Field(
+        default=False, description="Subscribe to sign-off events, an alpha feature that athenahealth grants by hand."
+    )
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""), description="The secret that signs incoming events; without it all are refused."
+    )
+    subscription_days: int = Field(default=365, ge=2, description="How many days an event subscription is asked for.")
+    poll_seconds: int = Field(
+        default=60, ge=0, description="Seconds between reads of the appointments feed; 0: it is not read."
+    )
+    lookback_minutes: int = Field(
+        default=1440, ge=0, description="How far back the very first poll re-reads what this key has consumed."
+    )
+    overlap_seconds: int = Field(default=300, ge=0, description="How far each poll reaches behind the one before.")
+    activation_seconds: float = Field(
+        default=1200.0,
+        ge=0,
+        description="How long after subscribing to the feed the booked appointments are read beside it.",
+    )
+    settle_seconds: float = Field(
+        default=300.0, ge=0, description="How long a closed encounter is left alone: its slip may still change."
+    )
+    reopen_days: int = Field(
+        default=14, ge=0, description="How far back visits are looked at once a day for having been reopened; 0: not."
+    )
+    own_billing: OwnBilling = Field(
+        default=OwnBilling.REFUSE,
+        description="refuse: hold a visit that athenahealth has billed itself. ignore: do not look.",
+    )
+    calls_per_second: int = Field(
+        default=50, ge=0, description="Calls per second of this app over all workers (preview: 5); 0: not limited."
+    )
+    calls_per_day: int = Field(
+        default=0, ge=0, description="Calls per day of this app, as agreed with athenahealth; 0: not limited."
+    )
+    timeout_seconds: float = Field(default=30.0, gt=0, description="How long to wait for one answer.")
+    max_connections: int = Field(default=16, ge=1, description="The most connections held open.")
+    max_response_mb: int = Field(default=32, ge=1, le=512, description="The largest answer that is read, in megabytes.")
+
+    @property
+    def asked_scopes(self) -> tuple[str, ...]:
+        """What the token is asked for."""
+        return self.scopes or (*READ_SCOPES, *(PUSH_SCOPES if self.push else ()))
+
+    @field_validator("host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        if not is_safe_url(value):
+            raise ValueError("must be an https URL (http is for this machine only)")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        secret, key = self.client_secret.get_secret_value(), self.private_key.get_secret_value()
+        if bool(secret) == bool(key):
+            raise ValueError("give either client_secret or private_key")
+        if self.push and not self.webhook_secret.get_secret_value():
+            raise ValueError("webhook_secret is needed when push is on")
+        if not self.push and not self.poll_seconds:
+            raise ValueError("with push off and poll_seconds 0 nothing would ever be heard")
+        return self

@@ -1,0 +1,190 @@
+"""The destructive feed: nothing is lost by a crash, by another reader, or by a subscription that takes its time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.ehr.athenahealth.values import EASTERN, eastern_from, eastern_until
+from gateway.canonical.errors import UnsupportedOperation
+from gateway.kit.contract_support import Simulator
+
+
+async def poll(ehr: Any, cursor: str | None = None) -> list[Any]:
+    return [pair async for pair in ehr.changed_encounters(cursor)]
+
+
+def ids(found: list[Any]) -> list[str]:
+    return [ref.encounter_id for ref, _ in found]
+
+
+async def test_a_row_that_was_read_and_not_kept_comes_again_from_the_former_cursor(
+    connect: Any, simulator: Simulator
+) -> None:
+    """A worker dies between reading and keeping: the rows are gone from the feed, and yet are found."""
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    dying = connect()
+    assert ids(await poll(dying, before.isoformat())) == ["62014"]
+    assert simulator.ledger()["calls"]["appointments/changed"] >= 2
+    assert ids(await poll(connect(), before.isoformat())) == ["62014"]
+
+
+async def test_the_very_first_poll_is_repeatable_too(connect: Any, simulator: Simulator) -> None:
+    assert ids(await poll(connect())) == ["62014"]
+    assert ids(await poll(connect())) == ["62014"]
+
+
+async def test_the_cursor_of_consumed_rows_stays_until_new_ones_come(ehr: Any, simulator: Simulator, act: Any) -> None:
+    """Kept page by page: from each cursor on, all that is not kept yet can be read again."""
+    start = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    ((_, first),) = await poll(ehr, start)
+    act(simulator, "amend", encounter_id="62014")
+    again = await poll(ehr, start)
+    assert [cursor for _, cursor in again][:1] == [start]
+    assert again[-1][1] >= first
+
+
+async def test_rows_without_news_have_the_same_key(ehr: Any, simulator: Simulator) -> None:
+    (first,) = await poll(ehr)
+    (second,) = await poll(ehr, first[1])
+    assert first[0].dedupe_key == second[0].dedupe_key
+    assert first[0].last_updated == second[0].last_updated
+
+
+async def test_closing_changes_the_key_of_a_row_that_is_read_again(
+    connect: Any, control: Simulator, act: Any, app: Any
+) -> None:
+    """No event tells of the close; the row that is re-read does."""
+    app.feeds["appointments"].subscribe({})
+    act(control, "check_out", encounter_id="62014")
+    ehr = connect()
+    (open_,) = await poll(ehr)
+    act(control, "sign", encounter_ids=["62014"])
+    (closed,) = await poll(ehr, open_[1])
+    assert ids([open_, closed]) == ["62014", "62014"]
+    assert open_[0].dedupe_key != closed[0].dedupe_key
+
+
+async def test_a_second_api_key_has_its_own_place(connect: Any, simulator: Simulator, app: Any) -> None:
+    assert ids(await poll(connect())) == ["62014"]
+    app.access.secrets = {**app.access.secrets, "other": "other-secret"}
+    assert ids(await poll(connect(client_id="other", client_secret="other-secret"))) == ["62014"]
+
+
+async def test_workers_of_one_key_read_one_after_another(connect: Any, context: Any, simulator: Simulator) -> None:
+    held: list[str] = []
+
+    class Watched(type(context.lock)):  # type: ignore[misc]
+        def __call__(self, key: str) -> Any:
+            held.append(key)
+            return super().__call__(key)
+
+    watched = replace(context, lock=Watched())
+    await poll(connect(watched))
+    await poll(connect(watched))
+    assert len({key for key in held if "feed" in key}) == 1
+    assert len([key for key in held if "feed" in key]) == 2
+    assert not any("sandbox" in key for key in held if "feed" in key)
+
+
+async def test_only_followed_departments_are_yielded(connect: Any, simulator: Simulator) -> None:
+    assert await poll(connect(department_ids=("7",))) == []
+    assert ids(await poll(connect(department_ids=("7", "162")))) == ["62014"]
+
+
+async def test_a_row_that_does_not_name_its_encounter_is_looked_up(ehr: Any, app: Any) -> None:
+    row = app.practice.appointments["1050322"]
+    feed = app.feeds["appointments"]
+    feed._row = lambda _: {k: v for k, v in row.items() if k != "encounterid"}
+    assert ids(await poll(ehr)) == ["62014"]
+    row["appointmentstatus"] = "f"
+    assert ids(await poll(ehr, datetime.now(UTC).isoformat())) == []
+
+
+async def test_visits_before_the_feed_takes_effect_are_found_among_the_booked_ones(
+    connect: Any, control: Simulator, act: Any, app: Any
+) -> None:
+    """The subscription takes minutes; a visit that ends meanwhile never is in the feed."""
+    app.feeds["appointments"]._delay = 600.0
+    app.practice.appointments["1050322"]["date"] = datetime.now(UTC).strftime("%m/%d/%Y")
+    ehr = connect(activation_seconds=900)
+    await ehr.subscribe("https://gw.example.test/hook")
+    cursor = datetime.now(UTC).isoformat()
+    assert await poll(ehr, cursor) == []
+    act(control, "check_out", encounter_id="62014")
+    assert ids(await poll(ehr, cursor)) == ["62014"]
+    assert app.feeds["appointments"]._changes == []
+
+
+async def test_once_it_is_effective_booked_appointments_are_not_read(ehr: Any, simulator: Simulator) -> None:
+    await poll(ehr, datetime.now(UTC).isoformat())
+    assert "booked" not in simulator.ledger()["calls"]
+
+
+async def test_a_connection_that_does_not_poll_says_so(connect: Any, simulator: Simulator) -> None:
+    with pytest.raises(UnsupportedOperation):
+        await poll(connect(poll_seconds=0, push=True))
+
+
+class TestReopened:
+    """Closed, billed, reopened without a word of the feed, and closed again."""
+
+    @pytest.fixture
+    def later(self, connect: Any, context: Any, app: Any, simulator: Simulator) -> Any:
+        """Opens adapters on later days; the visit is of today."""
+        app.practice.appointments["1050322"]["date"] = datetime.now(UTC).strftime("%m/%d/%Y")
+
+        def opened(days: int, **changes: Any) -> Any:
+            return connect(replace(context, now=lambda: datetime.now(UTC) + timedelta(days=days)), **changes)
+
+        return opened
+
+    async def test_they_are_found_on_the_next_day(self, later: Any, app: Any) -> None:
+        cursor = datetime.now(UTC).isoformat()
+        await poll(later(0), cursor)
+        app.clinicians.reopen("62014")
+        app.clinicians.close("62014")
+        cursor = (datetime.now(UTC) + timedelta(minutes=9)).isoformat()
+        assert await poll(later(0), cursor) == []
+        ((ref, position),) = await poll(later(1), cursor)
+        assert (ref.encounter_id, position) == ("62014", cursor)
+        assert await poll(later(1), cursor) == []
+        assert await poll(later(2), cursor) == []
+
+    async def test_a_second_reopening_has_another_key(self, later: Any, app: Any) -> None:
+        await poll(later(0))
+        app.clinicians.reopen("62014")
+        keys = [
+            ref.dedupe_key
+            for day in (1, 2)
+            for ref in [r async for r in later(day).reopened._found(date.min, date(2026, 1, day))]
+        ]
+        assert len(set(keys)) == 2
+
+    async def test_visits_that_were_not_reopened_are_left_alone(self, later: Any) -> None:
+        cursor = (datetime.now(UTC) + timedelta(minutes=9)).isoformat()
+        await poll(later(0), cursor)
+        assert await poll(later(1), cursor) == []
+
+    async def test_it_can_be_switched_off(self, later: Any, app: Any, simulator: Simulator) -> None:
+        cursor = (datetime.now(UTC) + timedelta(minutes=9)).isoformat()
+        await poll(later(0), cursor)
+        app.clinicians.reopen("62014")
+        assert await poll(later(1, reopen_days=0), cursor) == []
+        assert "booked" not in simulator.ledger()["calls"]
+
+
+@given(st.datetimes(datetime(2025, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC)))  # noqa: DTZ001
+def test_a_window_in_eastern_time_never_leaves_out_what_lies_in_it(instant: datetime) -> None:
+    """In autumn an hour is shown twice: whichever is meant, the window holds the instant."""
+    for fold in (0, 1):
+        start, end = (
+            datetime.strptime(text, "%m/%d/%Y %H:%M:%S").replace(tzinfo=EASTERN, fold=fold)
+            for text in (eastern_until(instant), eastern_from(instant))
+        )
+        assert start.astimezone(UTC) <= instant < end.astimezone(UTC) + timedelta(seconds=1)
