@@ -253,7 +253,7 @@ async def test_bundles_that_come_at_the_same_moment_as_each_other_and_as_the_car
     deliveries = [feed.deliver(*bundle) for bundle in (*bundles, *bundles)]
     await asyncio.gather(*deliveries, feed.care())
     row = await feed.row()
-    assert {number for gap in row.missing for number in gap} == set(range(1, row.last_number)) - numbers
+    assert {number for gap in row.missing for number in gap} == set(range(1, (row.last_number or 0) + 1)) - numbers
     assert await feed.inbox() == sorted(f"e{number}" for number in numbers)
     await feed.recover()
     assert await feed.inbox() == sorted(f"e{number}" for number in range(1, 41))
@@ -322,6 +322,28 @@ async def test_events_of_a_downtime_are_recovered_at_the_start(feed: Feed) -> No
     feed.ahead += GRACE
     await feed.care()
     assert (feed.server.asked, await feed.inbox()) == ([(1, 2)], ["e1", "e2"])
+
+
+async def test_an_ehr_that_renews_under_another_id_leaves_one(feed: Feed) -> None:
+    async def anew(subscription: str, endpoint: str) -> Subscribed:
+        feed.server.status = SubscriptionStatus.ACTIVE
+        return Subscribed("another")
+
+    await feed.care()
+    feed.server.status = SubscriptionStatus.OFF
+    feed.server.renew = anew  # type: ignore[method-assign]
+    feed.ahead += ASK_EVERY
+    await feed.care()
+    assert ((await feed.row()).id, feed.server.ended) == ("another", ["s1"])
+
+
+async def test_an_ehr_with_nothing_to_subscribe_to_is_left_alone(feed: Feed) -> None:
+    async def nothing(endpoint: str) -> tuple[Subscribed, ...]:
+        return ()
+
+    feed.server.subscribe = nothing  # type: ignore[method-assign]
+    await feed.care()
+    assert await feed.one("select count(*) from job") + await feed.one("select count(*) from ehr_subscription") == 0
 
 
 @pytest.mark.parametrize("change", ["setting", "address"])
