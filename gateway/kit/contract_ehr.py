@@ -160,6 +160,17 @@ class EhrContract:
         with pytest.raises(expected):
             ehr.answer_challenge(replace(event, method="GET", query={}, body=b""))
 
+    async def test_a_consent_without_its_capability_is_refused(self, ehr: EhrAdapter) -> None:
+        """Where a person must consent, each question has a state of its own; elsewhere nobody is asked."""
+        address = "http://127.0.0.1:8765/callback"
+        if self._can(EhrCapability.CONSENT):
+            assert ehr.consent(address).state != ehr.consent(address).state
+            return
+        with pytest.raises(UnsupportedOperation):
+            ehr.consent(address)
+        with pytest.raises(UnsupportedOperation):
+            await ehr.accept_consent("code", address)
+
     async def test_polling_finds_the_signed_encounter(self, ehr: EhrAdapter) -> None:
         """Each found encounter comes with a cursor, and a poll from that cursor works."""
         if not self._can(EhrCapability.POLL):
@@ -179,6 +190,7 @@ class EhrContract:
                 [pair async for pair in ehr.backfill(since, None)]
             return
         found = await self._listed(ehr, since, None)
+        assert all(ref.serviced and ref.serviced >= since for ref, _ in found), "`--until` compares the dates"
         assert self.expected.encounter_id in [ref.encounter_id for ref, _ in found]
         rest = await self._listed(ehr, since, found[-1][1])
         assert {ref.encounter_id for ref, _ in rest} <= {ref.encounter_id for ref, _ in found}

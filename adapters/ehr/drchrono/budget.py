@@ -39,20 +39,20 @@ class CallBudget:
         left = self._pause_left()
         if left > 0:
             raise _limited(operation, "the hour's calls are used up", left)
-        waits = operation.partition(":")[0] in BACKGROUND
+        if self._settings.calls_per_second:  # a turn comes within seconds
+            await self._context.pacer.spend(f"{self._name}/second", self._settings.calls_per_second, 1.0)
+        if self._settings.hourly_calls:
+            await self._spend_of_hour(operation)
+
+    async def _spend_of_hour(self, operation: str) -> None:
+        """A call of the hour, which may be far from its end: then the job waits in the queue, not here."""
+        hourly, waits = self._settings.hourly_calls, operation.partition(":")[0] in BACKGROUND
+        calls = max(hourly - self._settings.live_reserve, 1) if waits else hourly
         try:
             async with asyncio.timeout(_MOST_WAIT[waits]):
-                await self._spend(waits)
+                await self._context.pacer.spend(f"{self._name}/hour", calls, HOUR)
         except TimeoutError:
             raise _limited(operation, "the call budget of this hour is used up", _LOOK_AGAIN) from None
-
-    async def _spend(self, waits: bool) -> None:
-        each_second, hourly = self._settings.calls_per_second, self._settings.hourly_calls
-        if each_second:
-            await self._context.pacer.spend(f"{self._name}/second", each_second, 1.0)
-        if hourly:
-            calls = max(hourly - self._settings.live_reserve, 1) if waits else hourly
-            await self._context.pacer.spend(f"{self._name}/hour", calls, HOUR)
 
     def refusal(self, operation: str, response: httpx.Response) -> AdapterError:
         """The error of an answer that is no success; a 429 tells neither its reason nor its end."""

@@ -48,13 +48,11 @@ class Feed:
         since = reaching_back(start, timedelta(seconds=self._settings.overlap_seconds), self._options.zone)
         appointments, notes, lines, deletions = await self._read(since.isoformat(timespec="seconds"))
         position = cursor if cursor is not None else start.isoformat(timespec="seconds")
-        stored = position
         for change in sorted(await self._changes(appointments, notes, lines, deletions), key=lambda c: c.at):
-            position = max(stored, change.at) if _comparable(stored) else change.at or stored
+            position = self._later(position, change.at)
             yield change.ref, position
-            stored = position
         newest = [latest_stamp(a) for a in appointments] + [str(x.get("updated_at") or "") for x in lines]
-        await self._remember(cursor, stored, max(newest, default=""))
+        await self._remember(cursor, position, max(newest, default=""))
 
     async def backfill(self, since: date, position: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
         """Locked visits with a date of service from `since` on, by date; the position is date and id of the last."""
@@ -77,10 +75,15 @@ class Feed:
         seen = mark.get("high") if mark.get("after") == cursor else None
         return local(seen or cursor, self._options.zone)
 
-    async def _remember(self, given: str | None, stored: str, high: str) -> None:
+    def _later(self, position: str, stamp: str) -> str:
+        """The later of a cursor and a local time that is not ahead of now: a wrong clock must not hide what comes."""
+        now = local_now(self._context, self._options).isoformat(timespec="seconds")
+        return max(position, min(stamp, now)) if _is_local(position) else min(stamp, now) or position
+
+    async def _remember(self, given: str | None, stored: str, newest: str) -> None:
         """How far this poll saw; the next one begins there when its cursor shows that all was kept."""
-        if given is not None and high:
-            mark = {"after": stored, "high": max(high, stored) if _comparable(stored) else high}
+        if given is not None and newest:
+            mark = {"after": stored, "high": self._later(stored, newest)}
             await self._context.shared.put(_MARK, jsonio.dumps(mark))
 
     async def _read(self, since: str) -> tuple[list[Resource], list[Resource], list[Resource], list[Resource]]:
@@ -160,6 +163,6 @@ def _of_deletions(deletions: list[Resource], open_: set[str]) -> list[_Change]:
     return [_Change(str(d.get("created_at") or ""), ref) for d, ref in pairs if ref and ref.encounter_id not in open_]
 
 
-def _comparable(cursor: str) -> bool:
+def _is_local(cursor: str) -> bool:
     """Whether a stored cursor is a local time as DrChrono writes it, and not an instant with an offset."""
     return datetime.fromisoformat(cursor).tzinfo is None

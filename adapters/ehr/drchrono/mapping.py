@@ -212,6 +212,13 @@ def _care_team(found: _Found, people: Iterable[Resource]) -> list[dict[str, Any]
     supervising = [(found.supervisor, "supervising")] if found.supervisor not in ("", own) else []
     others = [(str(line.get("doctor")), "rendering") for line in found.all("LineItem") if line.get("doctor")]
     members = dict.fromkeys([(own, "rendering"), *referring, *supervising, *others])
+    known = {person["id"] for person in people}
+    if any(provider not in known for provider, _ in members):
+        raise MappingError(
+            "Appointment.doctor",
+            "the visit names a doctor whom DrChrono does not show to the gateway",
+            "Check that the doctor still exists in DrChrono, and that the consenting user may see all doctors.",
+        )
     return [
         {
             "sequence": number,

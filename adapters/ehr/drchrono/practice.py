@@ -102,10 +102,16 @@ class Directory:
 
     async def _kept(self, key: tuple[str, str], read: Callable[[], Any]) -> Resource | None:
         until, task = self._held.get(key, (0.0, None))
-        if task is None or self._clock() >= until or (task.done() and (task.cancelled() or task.exception())):
+        if task is None or self._clock() >= until or _gave_nothing(task):
             task = asyncio.ensure_future(read())
+            task.add_done_callback(_gave_nothing)  # every caller may have gone away before it failed
             self._held[key] = (self._clock() + self._seconds, task)
         return await asyncio.shield(task)
+
+
+def _gave_nothing(task: asyncio.Task[Resource | None]) -> bool:
+    """Whether a read has ended without an object: what is not there yet may come."""
+    return task.done() and (task.cancelled() or task.exception() is not None or task.result() is None)
 
 
 async def single(api: JsonApi, operation: str, path: str, params: Mapping[str, Any] | None = None) -> Resource | None:

@@ -6,7 +6,7 @@ It serves a clinic day of FHIR resources as DrChrono's own objects, or such obje
 Knobs in `options.credentials`, all strings: client_id, client_secret, refresh_token (a consent given beforehand),
 webhook_secret, timezone, replica_lag (seconds), envelope (results or data), verbose_single ("false": single reads
 ignore `verbose`). `options.pace` scales both throttles. Control routes beside those of every EHR simulator: unlock,
-supervise, lines, drop_line, change, clock, replica, webhooks, verify_webhook, permissions, expire_tokens, revoke,
+supervise, lines, drop_line, change, put, clock, replica, webhooks, verify_webhook, permissions, expire_tokens, revoke,
 envelope.
 """
 
@@ -171,6 +171,7 @@ class DrChronoSimulator(SimulatorApp):
             "lines": staff.post_lines,
             "drop_line": staff.drop_line,
             "change": staff.change,
+            "put": staff.put,
             "clock": self._advance,
             "replica": self._set_lag,
             "webhooks": self._set_webhooks,

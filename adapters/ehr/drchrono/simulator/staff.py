@@ -104,6 +104,10 @@ class Staff:
             self._webhooks.flush()
         return {"id": changed["id"]}
 
+    def put(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Add any object: {"kind", "object": {...}}."""
+        return {"id": self._store.put(body["kind"], body["object"])["id"]}
+
     def withdraw(self, body: dict[str, Any]) -> dict[str, Any]:
         """Delete an appointment."""
         key = self._known(str(body["encounter_id"]))["id"]

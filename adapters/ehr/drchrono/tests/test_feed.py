@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -41,8 +42,8 @@ class TestChanges:
         await ehr.fetch_encounter(REF)
         assert await told(ehr, BEGIN) == []
 
-    async def test_the_cursor_is_local_time_without_offset(self, ehr: Any, signed: Simulator) -> None:
-        position = (await told(ehr, BEGIN))[-1][1]
+    async def test_the_cursor_is_local_time_without_offset(self, opened: Any, present: Any, signed: Simulator) -> None:
+        position = (await told(opened(present), BEGIN))[-1][1]
         assert datetime.fromisoformat(position).tzinfo is None
         assert abs(
             local(position, ZoneInfo("America/New_York"))
@@ -94,6 +95,14 @@ class TestChanges:
         command(signed, "supervise", encounter_id=KEY)
         assert [key for key, _ in await told(ehr, since)] == [KEY]
 
+    async def test_a_time_ahead_of_now_does_not_move_the_cursor_there(
+        self, opened: Any, present: Any, signed: Simulator
+    ) -> None:
+        command(signed, "clock", seconds=86400)
+        command(signed, "change", kind="appointments", id=KEY, members={"icd10_codes": ["I10"]})
+        position = (await told(opened(present), BEGIN))[-1][1]
+        assert local(position, CHICAGO) <= datetime.now(ZoneInfo("America/New_York")).replace(tzinfo=None)
+
     async def test_the_same_state_has_the_same_key_each_time(self, ehr: Any, signed: Simulator) -> None:
         first, again = [[r async for r, _ in ehr.changed_encounters(BEGIN)] for _ in range(2)]
         assert [r.dedupe_key for r in first] == [r.dedupe_key for r in again]
@@ -127,7 +136,10 @@ class TestManyAppointments:
         with pytest.raises(VendorUnavailable):
             await told(ehr, BEGIN)
 
-    async def test_what_was_seen_is_not_read_again_once_all_is_kept(self, ehr: Any, simulator: Simulator) -> None:
+    async def test_what_was_seen_is_not_read_again_once_all_is_kept(
+        self, opened: Any, present: Any, simulator: Simulator
+    ) -> None:
+        ehr = opened(replace(present, now=lambda: datetime.now(UTC) + timedelta(hours=5)))
         command(simulator, "sign", encounter_ids=["301300000"])
         cursor = (await told(ehr, BEGIN))[-1][1]
         command(simulator, "clock", seconds=7200)

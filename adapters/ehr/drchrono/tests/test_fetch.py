@@ -13,6 +13,7 @@ from gateway.canonical.errors import (
     AdapterError,
     CredentialsRejected,
     ErrorCode,
+    MappingError,
     NotSignedOff,
     PermissionMissing,
     RateLimited,
@@ -131,6 +132,13 @@ class TestOddities:
         command(signed, "change", kind="doctor_options", id=123456, members={"default_supervising_provider": 123457})
         bundle = ehr.normalize(await ehr.fetch_encounter(REF))
         assert bundle.find(bundle.roles["supervising_provider"])["name"][0]["family"] == "Chief"
+
+    async def test_a_doctor_who_is_not_there_yet_is_asked_for_again(self, ehr: Any, signed: Simulator) -> None:
+        command(signed, "change", kind="appointments", id=KEY, members={"doctor": 5})
+        with pytest.raises(MappingError, match="does not show"):
+            ehr.normalize(await ehr.fetch_encounter(REF))
+        command(signed, "put", kind="doctors", object={**objects()["doctors"][0], "id": 5})
+        assert ehr.normalize(await ehr.fetch_encounter(REF)).roles["rendering_provider"]
 
     async def test_a_line_of_another_doctor_brings_him_along(self, ehr: Any, signed: Simulator) -> None:
         command(signed, "change", kind="line_items", id=88102234, members={"doctor": "123457"})
