@@ -69,8 +69,8 @@ _FACTS: Mapping[ClinicFact, _Told] = {
         "charges",
         "a claim says by CPT or HCPCS code what was done (box 24D)",
         "Claim.item.productOrService",
-        "charge_map (what is billed for what the EHR holds)",
-        lambda clinic: bool(clinic.charge_map.rules),
+        "charge_map (what is billed for what the EHR holds), or superbills (charges that come in files)",
+        lambda clinic: bool(clinic.charge_map.rules) or clinic.superbills is not None,
     ),
     ClinicFact.PRICES: _Told(
         "prices",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from gateway.canonical.errors import AdapterError, ConfigurationError
@@ -22,23 +23,31 @@ class DropPlace:
 
     def __init__(self, drop: FileDrop) -> None:
         self._drop = drop
+        self._seen: dict[str, str] = {}
 
-    async def names(self) -> list[str]:
-        """The files that are there, oldest first."""
-        return await self._drop.names()
+    async def waiting(self) -> int:
+        """How many files are there."""
+        return len(await self._drop.names())
 
-    async def get(self, name: str) -> bytes:
-        """A file's content."""
-        return await self._drop.get(name)
+    async def arrived(self) -> AsyncIterator[tuple[str, bytes]]:
+        """The files that are as they were at the look before, oldest first."""
+        before, self._seen = self._seen, {}
+        for name in await self._drop.names():
+            content = await self._drop.get(name)
+            self._seen[name] = hashlib.sha256(content).hexdigest()
+            if before.get(name) == self._seen[name]:
+                yield name, content
 
     async def shred(self, name: str) -> None:
         """Overwrite a file and take it away."""
         await self._drop.shred(name)
 
     async def set_aside(self, name: str, content: bytes, report: str) -> None:
-        """The report first: a rejected file never lies there without it."""
-        await self._drop.put(f"{name}{REPORT_SUFFIX}", report.encode())
-        await self._drop.put(name, content)
+        """The report first: a rejected file never lies there without it, and never in place of another one."""
+        stem, dot, suffix = name.rpartition(".")
+        kept = f"{stem or suffix}.{hashlib.sha256(content).hexdigest()[:8]}{dot}{suffix if stem else ''}"
+        await self._drop.put(f"{kept}{REPORT_SUFFIX}", report.encode())
+        await self._drop.put(kept, content)
         await self._drop.shred(name)
 
     async def aclose(self) -> None:
@@ -136,7 +145,7 @@ async def probe_superbills(link: SuperbillLink) -> list[Probe]:
         detail = "no folder and no SFTP: files come by upload or `gateway superbill import`"
         return [Probe("superbill files", ok=True, detail=detail)]
     try:
-        waiting = len(await link.place.names())
+        waiting = await link.place.waiting()
     except AdapterError as problem:
         remedy = "Correct `folder` or `sftp` of the clinic's superbills, and its permissions."
         return [Probe("superbill files", ok=False, detail=f"{problem.code.value}: {problem.text}", remedy=remedy)]

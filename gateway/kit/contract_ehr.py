@@ -190,6 +190,7 @@ class EhrContract:
                 [pair async for pair in ehr.backfill(since, None)]
             return
         found = await self._listed(ehr, since, None)
+        assert all(ref.serviced and ref.serviced >= since for ref, _ in found), "`--until` compares the dates"
         assert self.expected.encounter_id in [ref.encounter_id for ref, _ in found]
         rest = await self._listed(ehr, since, found[-1][1])
         assert {ref.encounter_id for ref, _ in rest} <= {ref.encounter_id for ref, _ in found}

@@ -67,7 +67,9 @@ class EhrBase:
 
     def visit(self, record: EncounterRecord) -> Visit:
         """Not without what a superbill names: patient, date and provider."""
-        raise self._unsupported("visit", "its encounters have their charges at the EHR; remove `superbills`")
+        raise self._unsupported(
+            "visit", "charges of this EHR come over its API; take `superbills` out of the clinic's configuration"
+        )
 
     async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
         """Not without WRITE_BACK."""

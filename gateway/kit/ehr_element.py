@@ -152,6 +152,14 @@ def parsed_instant(value: Any) -> datetime | None:
     return parsed if parsed is not None and parsed.tzinfo is not None else None
 
 
+def calendar_date(value: Any) -> date | None:
+    """The date that a JSON value begins with, as it is written, or None."""
+    try:
+        return date.fromisoformat(value[:10]) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
 def service_date(parent: Element, name: str, clinic: ClinicFacts) -> date | None:
     """The calendar date at the clinic of a date or dateTime member; a dateTime is moved into the clinic's zone."""
     text = parent.text(name)

@@ -173,12 +173,16 @@ class Rung(ABC):
     def listed(self, since: date, position: str) -> AsyncIterator[tuple[EncounterRef, str]]:
         """Signed encounters with a date of service from `since` on, each with the position to resume after."""
 
+
+class SearchRung(Rung):
+    """A rung that searches; it lists former visits by spans of days."""
+
+    @abstractmethod
     async def found_between(self, first: date, end: date) -> list[Seen]:
         """Encounters dated from `first` to before `end`, oldest first."""
-        raise NotImplementedError
 
-    async def listed_by_days(self, since: date, position: str) -> AsyncIterator[tuple[EncounterRef, str]]:
-        """A listing by spans of days: short ones where there is much, longer ones where there is nothing."""
+    async def listed(self, since: date, position: str) -> AsyncIterator[tuple[EncounterRef, str]]:
+        """Short spans where there is much, longer ones where there is nothing; the position is a span's first day."""
         first = date.fromisoformat(position) if position else since - timedelta(days=1)  # the EHR's day may be UTC's
         last = self.site.context.clinic.local_date(self.site.context.now()) + timedelta(days=1)
         span = _SHORTEST

@@ -16,7 +16,17 @@ from gateway.canonical.models import EncounterRef, Resource
 from gateway.kit.ehr_element import parsed_instant
 from gateway.kit.ehr_feed_settings import Feed
 from gateway.kit.ehr_references import local_reference, references_at
-from gateway.kit.ehr_rung import MAX_POLL_PAGES, PAGE_SIZE, Rung, Seen, Site, Verdict, Window, as_instant, last_marked
+from gateway.kit.ehr_rung import (
+    MAX_POLL_PAGES,
+    PAGE_SIZE,
+    SearchRung,
+    Seen,
+    Site,
+    Verdict,
+    Window,
+    as_instant,
+    last_marked,
+)
 
 CHILDREN: Mapping[str, str] = {
     "Condition": "encounter",
@@ -33,8 +43,12 @@ _SWEPT = "feed-swept-days"
 _NEVER_SEEN = frozenset({"cancelled", "noshow", "entered-in-error", "proposed"})
 
 
-class LastUpdatedRung(Rung):
-    """`Encounter?_lastUpdated=ge`: practice-wide, by change. The cursor is the instant of the last change seen."""
+class LastUpdatedRung(SearchRung):
+    """`Encounter?_lastUpdated=ge`: practice-wide, by change.
+
+    The cursor is the instant of the last Encounter's change. What belongs to encounters does not move it: of a backlog
+    that is cut, later encounters are still to come.
+    """
 
     kind: ClassVar[Feed] = Feed.LAST_UPDATED
 
@@ -53,20 +67,16 @@ class LastUpdatedRung(Rung):
         later = await self._changed_children(window.since)  # first: what an encounter's own change brings is then known
         params = {**self.site.encounter_search, "_lastUpdated": f"ge{as_instant(window.since)}"}
         found = await self.site.encounters({**params, **self.site.settings.followed}, sorted_=True)
-        known = [seen for seen in found if self.site.follows(seen)]
-        moved = [(s.moment, s.ref) for s in known if s.ref.last_updated is None or self.site.is_new(s, window)]
-        moved += await self._outdated(later, found)
+        for ref in await self._outdated(later, found):
+            yield ref, window.cursor
         latest = window.cursor
-        for moment, ref in sorted(moved, key=lambda pair: pair[0]):
-            latest = max(latest, moment)
-            yield ref, latest
-
-    def listed(self, since: date, position: str) -> AsyncIterator[tuple[EncounterRef, str]]:
-        """By spans of days of change: an encounter is signed on the day of service or later."""
-        return self.listed_by_days(since, position)
+        for seen in found:
+            if self.site.follows(seen) and (seen.ref.last_updated is None or self.site.is_new(seen, window)):
+                latest = max(latest, min(seen.moment, window.now))  # an EHR's clock may be ahead
+                yield seen.ref, latest
 
     async def found_between(self, first: date, end: date) -> list[Seen]:
-        """Encounters changed in these days (UTC)."""
+        """Encounters changed in these days (UTC): one is signed on the day of service or later."""
         return await self.site.encounters({"_lastUpdated": [f"ge{first}", f"lt{end}"], "_count": PAGE_SIZE})
 
     async def _changed_children(self, since: datetime) -> dict[str, datetime]:
@@ -90,9 +100,7 @@ class LastUpdatedRung(Rung):
                 if read == MAX_POLL_PAGES:
                     return
 
-    async def _outdated(
-        self, later: Mapping[str, datetime], found: Iterable[Seen]
-    ) -> list[tuple[datetime, EncounterRef]]:
+    async def _outdated(self, later: Mapping[str, datetime], found: Iterable[Seen]) -> list[EncounterRef]:
         """The followed encounters among those that something of has changed after their own last change."""
         known = {seen.ref.encounter_id: seen for seen in found}
         asked = [key for key in later if key not in known]
@@ -101,10 +109,10 @@ class LastUpdatedRung(Rung):
             for seen in await self.site.encounters({"_id": ids, "_count": IDS_AT_ONCE}):
                 known[seen.ref.encounter_id] = seen
         both = [(known[key], changed) for key, changed in later.items() if key in known]
-        return [(changed, s.after(changed)) for s, changed in both if s.moment < changed and self.site.follows(s)]
+        return [s.after(changed) for s, changed in both if s.moment < changed and self.site.follows(s)]
 
 
-class DateRung(Rung):
+class DateRung(SearchRung):
     """`Encounter?date=ge&status=`: practice-wide, by date of service. The cursor is when the last look began."""
 
     kind: ClassVar[Feed] = Feed.DATE
@@ -124,17 +132,13 @@ class DateRung(Rung):
         ):
             yield marked
 
-    def listed(self, since: date, position: str) -> AsyncIterator[tuple[EncounterRef, str]]:
-        """By spans of days of service."""
-        return self.listed_by_days(since, position)
-
     async def found_between(self, first: date, end: date) -> list[Seen]:
         """Encounters dated in these days."""
         found = await self.site.encounters({"date": [f"ge{first}", f"lt{end}"], "_count": PAGE_SIZE})
         return _begun(found, first, end)
 
 
-class AppointmentsRung(Rung):
+class AppointmentsRung(SearchRung):
     """The day's appointments, their patients, each one's encounters: where every search must name a patient.
 
     Each look takes the days since the last one, and one earlier day of the look-back time in turn: late signatures
@@ -166,10 +170,6 @@ class AppointmentsRung(Rung):
         ordered = sorted(found.values(), key=lambda seen: seen.moment)
         for marked in last_marked(self.site.news(ordered, window), window.cursor, window.now):
             yield marked
-
-    def listed(self, since: date, position: str) -> AsyncIterator[tuple[EncounterRef, str]]:
-        """By spans of days of appointments."""
-        return self.listed_by_days(since, position)
 
     async def found_between(self, first: date, end: date) -> list[Seen]:
         """Encounters of the patients who had an appointment in these days, dated in them."""

@@ -121,7 +121,8 @@ class SmartSettings(SmartAccess, FeedSettings):
     )
     charge_sources: tuple[str, ...] = Field(
         default=(),
-        description="Where charges are looked for, in order: claim, charge_item, charge_map, procedure; default all.",
+        description="Where charges are looked for, in order: superbill, claim, charge_item, charge_map, procedure; "
+        "default all but superbill.",
     )
     modifier_extensions: tuple[str, ...] = Field(
         default=(), description="URLs of extensions that carry a charge's modifiers."

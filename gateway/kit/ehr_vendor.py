@@ -11,12 +11,10 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from gateway.canonical.models import EncounterBundle, EncounterRecord
-from gateway.canonical.superbill import Visit
 from gateway.kit.ehr_adapter import EhrBase
 from gateway.kit.ehr_normalize import normalize
 from gateway.kit.ehr_rows import US_CORE, ResourceMap
 from gateway.kit.ehr_source import Dialect
-from gateway.kit.ehr_visit import visit_of
 from gateway.ports.context import AdapterContext
 
 
@@ -30,10 +28,6 @@ class VendorEhr(EhrBase):
     @abstractmethod
     def fhir_record(self, record: EncounterRecord) -> EncounterRecord:
         """The record as FHIR R4; raises `MappingError` with the path of the vendor's field."""
-
-    def visit(self, record: EncounterRecord) -> Visit:
-        """Patient, date and provider, as a superbill names them; raises `MappingError`."""
-        return visit_of(self.fhir_record(record), self.context.connection, self.context.clinic, self.dialect)
 
     def normalize(self, record: EncounterRecord) -> EncounterBundle:
         """The canonical encounter; raises `MappingError` with the path of what is missing."""

@@ -132,13 +132,7 @@ async def look_for_superbills(pipeline: Pipeline, job: Job) -> Next:
             await unit.finish(job)
             await unit.commit(pipeline.event(Step.POLLED, job))
         return DONE
-    reason = ""
-    try:
-        for name in await place.names():
-            await _take_in(pipeline, job, place, name)
-    except AdapterError as problem:  # of the folder or the SFTP server, not of the EHR: nothing else stops for it
-        reason = problem.code.value
-        log.warning("superbills cannot be read", extra={"clinic": job.clinic_id, "error": problem.text})
+    reason = await _look(pipeline, job, place)
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
         await unit.postpone(job, timedelta(seconds=link.look_seconds), reason=reason, failed=bool(reason))
         outcome = Outcome.MINOR_FAILURE if reason else Outcome.SUCCESS
@@ -147,8 +141,23 @@ async def look_for_superbills(pipeline: Pipeline, job: Job) -> Next:
     return DONE
 
 
-async def _take_in(pipeline: Pipeline, job: Job, place: SuperbillPlace, name: str) -> None:
-    content = await place.get(name)
+async def _look(pipeline: Pipeline, job: Job, place: SuperbillPlace) -> str:
+    """Take in what has arrived; the first trouble's code, or nothing. One bad file does not hold up the others."""
+    troubles: list[AdapterError] = []
+    try:
+        async for name, content in place.arrived():
+            try:
+                await _take_in(pipeline, job, place, name, content)
+            except AdapterError as problem:
+                troubles.append(problem)
+    except AdapterError as problem:  # of the folder or the SFTP server, not of the EHR: nothing else stops for it
+        troubles.append(problem)
+    for trouble in troubles:
+        log.warning("superbills cannot be read", extra={"clinic": job.clinic_id, "error": trouble.text})
+    return troubles[0].code.value if troubles else ""
+
+
+async def _take_in(pipeline: Pipeline, job: Job, place: SuperbillPlace, name: str, content: bytes) -> None:
     intake = await take_file(pipeline, job.clinic_id, content, source="superbill folder")
     if intake.file.problems:
         await place.set_aside(name, content, intake.report)
@@ -189,15 +198,14 @@ def own_superbill(view: VisitView, encounter_id: str) -> KeptSuperbill | tuple[F
     """The encounter's superbill, or None when none has come, or the findings for which a person must decide."""
     own = [s for s in view.superbills if s.encounter_id == encounter_id]
     free = [s for s in view.superbills if s.encounter_id is None]
-    billable = [s for s in (*own, *free) if s.ready]
     if view.rivals and not own and view.superbills:
         return (_TWO_ENCOUNTERS,)
-    if view.rivals and own:
-        return own[0] if own[0].ready else None
-    if len(billable) > 1:
+    possible = own if view.rivals else [*own, *free]
+    ready = [s for s in possible if s.ready]
+    if len(ready) > 1:
         return (_TWO_SUPERBILLS,)
-    refused = tuple(finding for s in (*own, *free) for finding in s.findings)
-    return billable[0] if billable else refused or None
+    refused = tuple(finding for s in possible for finding in s.findings)
+    return ready[0] if ready else refused or None
 
 
 def _claim_of(superbill: KeptSuperbill, record: EncounterRecord) -> Resource:

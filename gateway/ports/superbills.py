@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,11 +14,14 @@ from gateway.canonical.superbill import Keys, Layout
 class SuperbillPlace(Protocol):
     """A folder or SFTP directory in which superbill files arrive; raises `AdapterError`s."""
 
-    async def names(self) -> list[str]:
-        """The files that are there, oldest first."""
+    async def waiting(self) -> int:
+        """How many files are there."""
 
-    async def get(self, name: str) -> bytes:
-        """A file's content."""
+    def arrived(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Name and content of the files that are as they were at the look before, oldest first.
+
+        One that is still being written is not among them: half of a superbill would be billed, and the rest shredded.
+        """
 
     async def shred(self, name: str) -> None:
         """Overwrite a file and take it away; one that is gone is no error."""

@@ -128,7 +128,14 @@ def clinic(of: Practice) -> dict[str, Any]:
         "place_of_service": "11",
         "fee_schedule": _fees(of),
         "payer_ids": {payer.name: payer.payer_id for payer in of.payers},
+        "locations": {place.name: _known_place(place) for place in of.places},
+        "providers": {provider.npi: {"taxonomy": provider.taxonomy} for provider in of.providers},
     }
+
+
+def _known_place(place: Place) -> dict[str, Any]:
+    """What an EHR may not tell of a location; the place of service differs by visit, where there is more than one."""
+    return {"npi": place.npi, "name": place.name, "address": address(place.address)}
 
 
 def _fees(of: Practice) -> dict[str, str]:

@@ -111,7 +111,9 @@ class Screen:
 
 
 def _verdict(result: dict[str, Any]) -> str:
-    return "[red]defect[/]" if result["lost"] or result["duplicates"] else "[green]good  [/]"
+    if result["lost"] or result["duplicates"]:
+        return "[red]defect[/]"
+    return "[green]good  [/]" if result["submitted"] else "[yellow]held  [/]"
 
 
 def _states(rows: list[dict[str, Any]]) -> Table:

@@ -78,7 +78,11 @@ def test_numbers_have_no_gaps() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", ["job", "submission", "audit_event", "resource", "resource_version", "encounter", "hold"]
+    "table",
+    [
+        *("job", "submission", "audit_event", "resource", "resource_version", "encounter", "hold"),
+        *("superbill", "superbill_intake", "superbill_visit"),
+    ],
 )
 async def test_every_key_begins_with_the_clinic(database: dict[str, Any], table: str) -> None:
     connection = await asyncpg.connect(**database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -333,21 +334,29 @@ async def folder(office: Office, link: SuperbillLink, tmp_path: Path) -> AsyncIt
     await place.aclose()
 
 
+async def look(office: Office, times: int = 2) -> None:
+    """Look into the folder; a file is taken at the second look at which it is the same."""
+    for _ in range(times):
+        await office.world.store.run_soon(CLINIC, "superbills:ehr")
+        await office.world.work()
+    await office.world.work()
+
+
 async def test_a_file_in_the_folder_is_taken_and_gone(office: Office, folder: Path) -> None:
     await office.sign("e1")
     (folder / "day.csv").write_bytes(superbill_file(line()))
-    await office.world.later()
-    await office.world.work()
+    await look(office)
     assert (await office.states(), files(folder)) == ([("e1", "submitted")], [])
 
 
 async def test_a_file_with_a_mistake_is_set_aside_with_its_report(office: Office, folder: Path) -> None:
     content = superbill_file(line(), line("SB-2", "ZZ999999", quantity="SECRET"))
     (folder / "day.csv").write_bytes(content)
-    await office.world.later()
+    await look(office)
     assert not (folder / "day.csv").exists()
-    assert (folder / "rejected" / "day.csv").read_bytes() == content
-    report = (folder / "rejected" / "day.csv.report.txt").read_text()
+    kept = f"day.{hashlib.sha256(content).hexdigest()[:8]}.csv"
+    assert (folder / "rejected" / kept).read_bytes() == content
+    report = (folder / "rejected" / f"{kept}.report.txt").read_text()
     assert report.startswith("line 3, column quantity: this is not a number.")
     assert "SECRET" not in report and "ZZ999999" not in report
     await office.sign("e1")
@@ -358,13 +367,41 @@ async def test_a_worker_that_died_between_intake_and_shredding_leaves_no_double(
     await office.sign("e1")
     await office.take(line())
     (folder / "day.csv").write_bytes(superbill_file(line()))
-    await office.world.later()
+    await look(office)
     assert (files(folder), office.world.billing_.sent) == ([], 1)
+
+
+async def test_a_file_that_is_still_being_written_is_left_alone(office: Office, folder: Path) -> None:
+    await office.sign("e1")
+    whole = superbill_file(line(), line(product_or_service="11102", charge="80.00"))
+    (folder / "day.csv").write_bytes(whole[: whole.rindex(b"SB-1")])
+    await look(office, times=1)
+    (folder / "day.csv").write_bytes(whole)
+    await look(office, times=1)
+    assert await office.states() == [("e1", "received")]
+    await look(office, times=1)
+    assert (files(folder), office.world.billing_.saved) == ([], ["200.00"])
+
+
+async def test_rejected_files_of_one_name_do_not_replace_each_other(office: Office, folder: Path) -> None:
+    for quantity in ("x", "y"):
+        (folder / "day.csv").write_bytes(superbill_file(line(quantity=quantity)))
+        await look(office)
+    assert len(files(folder / "rejected")) == 4
+
+
+async def test_a_file_that_cannot_be_shredded_does_not_hold_up_the_others(office: Office, folder: Path) -> None:
+    await office.sign("e1")
+    (folder.parent / "elsewhere").write_bytes(superbill_file(line("SB-9", "ZZ000009")))
+    (folder / "a.csv").symlink_to(folder.parent / "elsewhere")
+    (folder / "b.csv").write_bytes(superbill_file(line()))
+    await look(office)
+    assert (files(folder), await office.states()) == (["a.csv"], [("e1", "submitted")])
 
 
 async def test_a_folder_that_cannot_be_read_stops_nothing_else(office: Office, folder: Path) -> None:
     away(folder)
-    await office.world.later()
+    await look(office, times=1)
     assert await office.world.one("select last_error from job where kind = 'superbills'") == "not_found"
     assert await office.world.one("select count(*) from connection_stop") == 0
     await office.sign("e1")

@@ -11,7 +11,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -36,13 +36,34 @@ from gateway.canonical.errors import (
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.contract_support import LocalLock, LocalValues, NoPacer, simulator_running
 from gateway.kit.ehr_bulk import ABANDONED_AFTER, BulkExporter, Export, Manifest
+from gateway.kit.ehr_bulk_rung import BulkRung
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.ehr_lines import lines
+from gateway.kit.ehr_rung import Site
+from gateway.kit.ehr_settings import SmartSettings
 from gateway.kit.http import open_client
 from gateway.ports.context import AdapterContext
 
 EXPORT = Export("test", ("Encounter", "Claim"), datetime(2026, 3, 1, tzinfo=UTC))
 LINE = b'{"resourceType":"Encounter","id":"e1"}\n'
+
+
+def visit(number: int) -> bytes:
+    """A signed Encounter as a line, newest first."""
+    at = f"2026-03-02T10:{59 - number // 60 % 60:02}:{59 - number % 60:02}Z"
+    meta = {"versionId": "1", "lastUpdated": at}
+    return (
+        jsonio.dumps(
+            {
+                "resourceType": "Encounter",
+                "id": f"e{number}",
+                "meta": meta,
+                "status": "finished",
+                "period": {"start": at},
+            }
+        )
+        + b"\n"
+    )
 
 
 class Token:
@@ -382,6 +403,7 @@ class TestFiles:
 
 
 class TestMemory:
+    @pytest.mark.slow
     async def test_two_hundred_thousand_lines_are_never_held_together(self, ehr: Ehr, connect: Any) -> None:
         count, many = 200_000, 1000
         block = LINE.replace(b"}", b',"note":"%s"}' % (b"x" * 160)) * many  # 200 kB
@@ -401,6 +423,30 @@ class TestMemory:
         tracemalloc.stop()
         assert found == count
         assert peak < 8_000_000, "of 40 MB"
+
+    @pytest.mark.slow
+    async def test_a_listing_of_thirty_thousand_visits_holds_one_run_of_them(
+        self, ehr: Ehr, connect: Any, values: LocalValues
+    ) -> None:
+        count, many = 30_000, 1000
+
+        async def content() -> AsyncIterator[bytes]:
+            for start in range(0, count, many):
+                yield b"".join(visit(number) for number in range(start, start + many))
+
+        ehr.files["/fhir/file/1"] = lambda: StreamingResponse(content())
+        exporter = connect()
+        settings = SmartSettings(base_url=f"{ehr.url}/fhir", client_id="c", private_key="k")
+        site = Site(exporter._client, settings, exporter._context, exporter, {})
+        tracemalloc.start()
+        found, last = 0, ""
+        async for _, position in BulkRung(site).listed(date(2026, 3, 1), ""):
+            found, last = found + 1, position
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert (found, last.split()[1:]) == (count, ["0", str(count)])
+        assert peak < 8_000_000, "of 30000 pointers"
+        assert ehr.requests("DELETE", "/status/1"), "deleted at the end"
 
     async def test_a_line_without_end_is_cut(self, ehr: Ehr, connect: Any) -> None:
         ehr.files["/fhir/file/1"] = lambda: Response(b'{"resourceType":"' + b"x" * 200_000)

@@ -257,6 +257,13 @@ async def test_a_cursor_never_goes_back(ehr: Any) -> None:
     assert [given async for _, given in ehr.changed_encounters(cursor)] == [cursor]
 
 
+async def test_a_change_in_the_future_does_not_carry_the_cursor_there(ehr: Any) -> None:
+    ahead = {**changed("a", 1), "meta": {"lastUpdated": "2027-01-01T00:00:00Z", "versionId": "1"}}
+    pages_of(ehr, [changed("b", 1), ahead])
+    found = [(ref.encounter_id, cursor[:10]) async for ref, cursor in ehr.changed_encounters("2026-03-04T09:00:00Z")]
+    assert found == [("b", "2026-03-04"), ("a", "2026-03-05")]
+
+
 async def test_a_backlog_without_end_is_cut_only_where_the_order_holds(
     ehr: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,8 +25,8 @@ from gateway.scaffold import new_adapter
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 KINDS: list[tuple[str, str, type]] = [("ehr", "AcmeEhr", EhrAdapter), ("billing", "AcmeBilling", BillingAdapter)]
-STANDS_IN = {"normalize": "fhir_record"}
-"""`normalize` is the kit's; an adapter over a vendor's own API writes `fhir_record`."""
+STANDS_IN = {"normalize": "fhir_record", "visit": "fhir_record"}
+"""These are the kit's; an adapter over a vendor's own API writes `fhir_record`."""
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from adapters.ehr.athenahealth.errors import VENDOR, refusal
 from adapters.ehr.athenahealth.feed import AppointmentFeed
 from adapters.ehr.athenahealth.fetch import EncounterFetcher
 from adapters.ehr.athenahealth.probe import Prober
+from adapters.ehr.athenahealth.reopened import ReopenedEncounters
 from adapters.ehr.athenahealth.settings import AthenahealthSettings, OwnBilling
 from adapters.ehr.athenahealth.subscriptions import Subscriptions
 from adapters.ehr.athenahealth.tokens import open_tokens
@@ -55,6 +56,7 @@ class Athenahealth(VendorEhr):
         self.fetcher = EncounterFetcher(api, fhir, settings.practice_id, own_claims=guarded)
         booked = BookedAppointments(api, settings, context)
         self.booked, self.feed = booked, AppointmentFeed(api, booked, settings, context)
+        self.reopened = ReopenedEncounters(api, booked, settings, context)
         self.subscriptions = Subscriptions(api, fhir, http, settings, context)
         self._prober = Prober(api, fhir, self.tokens, self.subscriptions, settings, context)
 
@@ -67,12 +69,19 @@ class Athenahealth(VendorEhr):
         return notifications.parse(request, self.settings.practice_id, self.settings.department_ids)
 
     async def changed_encounters(self, cursor: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
-        """Encounters of changed appointments, closed or not; the cursor is the instant to read again from."""
+        """Encounters of changed appointments, closed or not, and once a day those that were reopened.
+
+        The cursor is the instant from which the feed can be read again.
+        """
         if not self.settings.poll_seconds:
             raise UnsupportedOperation(VENDOR, "changed_encounters", "the feed is not read: poll_seconds is 0")
+        position = cursor or self.context.now().isoformat()
         async with aclosing(self.feed.changed(cursor)) as found:
-            async for pair in found:
-                yield pair
+            async for ref, position in found:
+                yield ref, position
+        async with aclosing(self.reopened.since_yesterday()) as reopened:
+            async for ref in reopened:
+                yield ref, position
 
     async def backfill(self, since: date, position: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
         """Closed encounters of booked appointments, by date; the position is the date to begin with again."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from adapters.ehr.athenahealth.errors import failed
+from adapters.ehr.athenahealth.values import LAST, rank
 from gateway.canonical.errors import ErrorCode, PermissionMissing, UnexpectedResponse
 from gateway.kit.json_api import JsonApi
 
@@ -50,6 +51,19 @@ class AthenaApi:
             found += self._rows(operation, answer, name)
         return found
 
+    async def at_most_one(self, operation: str, path: str) -> list[Row]:
+        """As `one`; none when the record does not exist, or the array is empty."""
+        try:
+            answer = self._succeeded(operation, await self._get(operation, path, None))
+        except UnexpectedResponse as problem:
+            if problem.code is not ErrorCode.NOT_FOUND:
+                raise
+            return []
+        found = answer if isinstance(answer, list) else [answer]
+        if len(found) > 1 or not all(isinstance(row, dict) for row in found):
+            raise UnexpectedResponse(self.vendor, operation, "the answer is not one object")
+        return found
+
     async def optional(
         self, operation: str, path: str, name: str, params: Mapping[str, Any] | None = None
     ) -> list[Row]:
@@ -75,8 +89,11 @@ class AthenaApi:
             return await self._api.get(operation, path, params)
 
     def _rows(self, operation: str, answer: Any, name: str) -> list[Row]:
+        """The list; an empty one may be left out, but one under another name is not taken for it."""
         answer = self._succeeded(operation, answer)
-        rows = answer.get(name, []) if isinstance(answer, dict) else answer
+        rows = answer.get(name) if isinstance(answer, dict) else answer
+        if rows is None and isinstance(answer, dict) and not _holds_something(answer):
+            return []
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise UnexpectedResponse(self.vendor, operation, f"the answer holds no list of {name}")
         return rows
@@ -85,3 +102,7 @@ class AthenaApi:
         if failed(answer):
             raise UnexpectedResponse(self.vendor, operation, "athenahealth answers that the request failed")
         return answer
+
+
+def _holds_something(answer: Row) -> bool:
+    return rank(answer.get("totalcount")) < LAST or any(isinstance(held, list) and held for held in answer.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from adapters.ehr.athenahealth.api import AthenaApi, Row
@@ -39,13 +40,13 @@ class BookedAppointments:
             for at, _, row in sorted(dated, key=lambda entry: entry[:2]):
                 ref = encounter_ref(row)
                 if ref is not None and text(row.get("encounterstate")) == SIGNED:
-                    yield ref, at.isoformat()
+                    yield replace(ref, serviced=at), at.isoformat()
             start = end + timedelta(days=1)
 
     async def lately(self, since: datetime, until: datetime) -> list[Row]:
         """Visits that are over, of the days between two instants."""
         start, end = (moment_.astimezone(EASTERN).date() for moment_ in (since, until))
-        rows = await self._of(await self._departments(), start, end)
+        rows = await self._of(await self._departments(), start, end + timedelta(days=1))  # a department may be ahead
         return [row for row in rows if _is_over(row)]
 
     async def _of(self, departments: Iterable[str], start: date, end: date) -> list[Row]:

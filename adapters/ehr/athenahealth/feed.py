@@ -16,7 +16,6 @@ from adapters.ehr.athenahealth.booked import OVER_STATUSES, PAGE_ROWS, BookedApp
 from adapters.ehr.athenahealth.fetch import together
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.values import eastern_from, eastern_until, text
-from gateway.canonical.errors import ErrorCode, UnexpectedResponse
 from gateway.canonical.models import EncounterRef, Resource
 from gateway.kit.ehr_references import is_vendor_id
 from gateway.ports.context import AdapterContext
@@ -97,12 +96,7 @@ class AppointmentFeed:
     async def _appointment(self, appointment_id: str) -> list[Resource]:
         if not is_vendor_id(appointment_id):
             return []
-        try:
-            return [await self._api.one("appointment", f"appointments/{appointment_id}")]
-        except UnexpectedResponse as problem:
-            if problem.code is not ErrorCode.NOT_FOUND:
-                raise
-            return []
+        return await self._api.at_most_one("appointment", f"appointments/{appointment_id}")
 
 
 def _seen(row: Mapping[str, object]) -> bool:

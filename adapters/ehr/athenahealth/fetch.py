@@ -124,7 +124,7 @@ class _Reading:
             reads += [
                 self._one("appointment", path),
                 self._rows("insurance", f"{path}/insurances", "insurances"),
-                self._rows("accidentdata", f"{path}/accidentdata", "accidentdata"),
+                self._at_most_one("accidentdata", f"{path}/accidentdata"),
             ]
         return await together(*reads)
 
@@ -162,13 +162,9 @@ class _Reading:
         held = self._fetcher.kept(path)
         if held is not None:
             return [held]
-        try:
-            found = await self._one(kind, path)
-        except UnexpectedResponse as problem:
-            if problem.code is not ErrorCode.NOT_FOUND:
-                raise
-            return []
-        self._fetcher.keep(path, found[0])
+        found = await self._at_most_one(kind, path)
+        if found:
+            self._fetcher.keep(path, found[0])
         return found
 
     async def _claims(self, patient_id: str, encounter: Row) -> list[Resource]:
@@ -181,6 +177,9 @@ class _Reading:
 
     async def _one(self, kind: str, path: str) -> list[Resource]:
         return [{**await self._api.one(kind, path), "resourceType": kind}]
+
+    async def _at_most_one(self, kind: str, path: str) -> list[Resource]:
+        return [{**row, "resourceType": kind} for row in await self._api.at_most_one(kind, path)]
 
     async def _rows(self, kind: str, path: str, name: str, params: Mapping[str, Any] | None = None) -> list[Resource]:
         rows = await self._api.optional(kind, path, name, params)

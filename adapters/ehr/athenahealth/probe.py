@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from adapters.ehr.athenahealth.api import AthenaApi
+from adapters.ehr.athenahealth.notifications import TOPICS
 from adapters.ehr.athenahealth.settings import AthenahealthSettings, OwnBilling
 from adapters.ehr.athenahealth.subscriptions import Subscriptions
 from adapters.ehr.athenahealth.values import mdy, text
@@ -111,5 +112,12 @@ class Prober:
     async def _events(self) -> tuple[bool, str, str]:
         if not self._settings.push:
             return True, "push is off: the appointments feed is read", ""
-        held = await self._fhir.search("SubscriptionTopic", {})
-        return True, f"{len(held)} topics offered", ""
+        offered = [str(topic.get("url", "")) for topic in await self._fhir.search("SubscriptionTopic", {})]
+        absent = [topic for topic in TOPICS if not any(url.endswith(f"/{topic}") for url in offered)]
+        if absent:
+            return (
+                False,
+                f"not offered: {', '.join(absent)}",
+                "Ask athenahealth for these topics, or set push to false.",
+            )
+        return True, f"{' and '.join(TOPICS)} are offered", ""

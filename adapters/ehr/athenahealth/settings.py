@@ -68,6 +68,9 @@ class AthenahealthSettings(BaseModel):
     settle_seconds: float = Field(
         default=300.0, ge=0, description="How long a closed encounter is left alone: its slip may still change."
     )
+    reopen_days: int = Field(
+        default=14, ge=0, description="How far back visits are looked at once a day for having been reopened; 0: not."
+    )
     own_billing: OwnBilling = Field(
         default=OwnBilling.REFUSE,
         description="refuse: hold a visit that athenahealth has billed itself. ignore: do not look.",

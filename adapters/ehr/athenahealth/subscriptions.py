@@ -22,6 +22,7 @@ from gateway.kit.ehr_subscribe import BACKPORT, LIVE, REASON
 from gateway.kit.json_api import by_status
 from gateway.ports.context import AdapterContext
 
+FEED_ID = "appointments-changed"
 FEED_STATUS = {"ACTIVE": SubscriptionStatus.ACTIVE, "PARTIAL": SubscriptionStatus.ACTIVE}
 EARLY = timedelta(days=1)
 """One that ends within this time is asked for anew."""
@@ -50,7 +51,7 @@ class Subscriptions:
 
     async def renew(self, subscription: str, endpoint: str) -> Subscribed:
         """The same topic for another time; a subscription cannot be changed, so it is made anew."""
-        if subscription == FEED:
+        if subscription == FEED_ID:
             return await self._of_feed()
         present = await self._fhir.search("Subscription", self._practice())
         topic = next((t for s in present for t in TOPICS if s.get("id") == subscription and _is_of(s, t)), TOPICS[0])
@@ -60,7 +61,7 @@ class Subscriptions:
 
     async def unsubscribe(self, subscription: str) -> None:
         """End a subscription; one that is gone already is no error."""
-        if subscription == FEED:
+        if subscription == FEED_ID:
             await self._api.send(f"{FEED}/subscription", "DELETE", f"{FEED}/subscription", {})
             return
         operation, url = "delete:Subscription", f"{self._fhir.base_url}/Subscription/{subscription}"
@@ -70,7 +71,7 @@ class Subscriptions:
 
     async def status(self, subscription: str) -> Subscribed:
         """What athenahealth says of one now."""
-        if subscription == FEED:
+        if subscription == FEED_ID:
             return await self.feed_status()
         present = await self._fhir.search("Subscription", self._practice())
         found = next((s for s in present if s.get("id") == subscription), None)
@@ -80,7 +81,7 @@ class Subscriptions:
         """ACTIVE and PARTIAL feeds tell of changes; INACTIVE ones are off."""
         path = f"{FEED}/subscription"
         told = await self._api.one(path, path)
-        return Subscribed(FEED, FEED, FEED_STATUS.get(text(told.get("status")).upper(), SubscriptionStatus.OFF))
+        return Subscribed(FEED_ID, FEED, FEED_STATUS.get(text(told.get("status")).upper(), SubscriptionStatus.OFF))
 
     async def _of_feed(self) -> Subscribed:
         """All events of the feed; it takes some minutes to become effective."""
@@ -90,7 +91,7 @@ class Subscriptions:
         path = f"{FEED}/subscription"
         await self._context.shared.put(SUBSCRIBED_AT, self._context.now().isoformat().encode())
         await self._api.send(path, "POST", path, {})
-        return Subscribed(FEED, FEED, SubscriptionStatus.ACTIVE)
+        return Subscribed(FEED_ID, FEED, SubscriptionStatus.ACTIVE)
 
     async def _of_topic(self, topic: str, endpoint: str, present: list[Resource]) -> Subscribed:
         """The one of a topic: kept while it lives, leads here and does not end soon; else made anew."""

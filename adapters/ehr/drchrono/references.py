@@ -15,6 +15,7 @@ from adapters.ehr.drchrono.times import instant, latest_stamp
 from adapters.ehr.drchrono.words import text
 from gateway.canonical import jsonio
 from gateway.canonical.models import EncounterRef
+from gateway.kit.ehr_element import calendar_date
 from gateway.kit.ehr_references import is_vendor_id
 
 _LINE_FIELDS = ("code", "procedure_type", "quantity", "price", "billed", "modifiers", "diagnosis_pointers")
@@ -32,7 +33,8 @@ def of_appointment(appointment: Mapping[str, Any], zone: ZoneInfo) -> EncounterR
     if key is None:
         return None
     stamp = latest_stamp(appointment)
-    return EncounterRef(key, f"{key}@{stamp}/{billing_content(appointment)}", instant(stamp, zone))
+    serviced = calendar_date(appointment.get("scheduled_time"))
+    return EncounterRef(key, f"{key}@{stamp}/{billing_content(appointment)}", instant(stamp, zone), serviced)
 
 
 def of_line(line: Mapping[str, Any]) -> EncounterRef | None:

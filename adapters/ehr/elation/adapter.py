@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from gateway.canonical.models import (
 )
 from gateway.canonical.subscription import Subscribed, SubscriptionStatus
 from gateway.kit.authorized_http import AuthorizedHttp
+from gateway.kit.ehr_element import calendar_date
 from gateway.kit.ehr_vendor import VendorEhr
 from gateway.kit.errors import (
     AdapterError,
@@ -99,7 +101,7 @@ class ElationEhr(VendorEhr):
         done = int(position or 0)
         async for bill in self.api.listed("bills", self._from(since)):
             if self._is_news(bill) and int(number_text(bill.get("id"))) > done:
-                ref = self._pointer(bill)
+                ref = replace(self._pointer(bill), serviced=calendar_date(mapping.local_day(bill)))
                 yield ref, ref.encounter_id
 
     async def fetch_encounter(self, ref: EncounterRef) -> EncounterRecord:
@@ -122,7 +124,7 @@ class ElationEhr(VendorEhr):
         bill, settings = record.encounter, self.settings
         if settings.practice_id:
             mapping.require_practice(bill, settings.practice_id)
-        if settings.own_billing == "hold" and not self._is_billed_here(bill):
+        if settings.own_billing == "stop" and not self._is_billed_here(bill):
             mapping.require_unbilled(bill)
         return mapping.fhir_record(record)
 

@@ -101,7 +101,7 @@ class _Visit:
 
     def __init__(self, record: EncounterRecord) -> None:
         self.id = record.ref.encounter_id
-        self.bill = Element({**record.encounter, "service_date": _local_day(record.encounter)}, "Bill")
+        self.bill = Element({**record.encounter, "service_date": local_day(record.encounter)}, "Bill")
         self._held = {(r["resourceType"], str(r.get("id"))): r for r in record.resources}
         self._roots: dict[str, Any] = {"Bill": self.bill.value, "ServiceLocation": self._location()}
         for name in ("Referring", "Ordering"):
@@ -197,7 +197,7 @@ def _diagnoses(line: Element) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _local_day(bill: Resource) -> Any:
+def local_day(bill: Resource) -> Any:
     """The date of service at the place of the visit, where the bill names its time zone; else the field as it is."""
     at, zone = parsed_instant(bill.get("service_date")), bill.get("service_date_timezone")
     if at is None or not isinstance(zone, str):

@@ -32,9 +32,9 @@ class ElationSettings(BaseModel):
         default=(),
         description="signing_pub_key of the subscriptions, to pin them; by default learned when subscribing.",
     )
-    own_billing: Literal["hold", "ignore"] = Field(
-        default="hold",
-        description="A bill that somebody else has marked as billed: hold it for a person, or ignore the mark.",
+    own_billing: Literal["stop", "ignore"] = Field(
+        default="stop",
+        description="A bill that somebody else has marked as billed. stop: it is held. ignore: the mark means nothing.",
     )
     poll_seconds: int = Field(
         default=300, ge=0, description="Seconds between polls; 0: only after a notification that names no bill."

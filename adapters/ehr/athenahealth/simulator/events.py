@@ -88,7 +88,9 @@ class Events:
 
     def topics(self) -> Response:
         """`GET /SubscriptionTopic`."""
-        return _searchset([{"resourceType": "SubscriptionTopic", "url": self._url(name)} for name in TOPICS])
+        return _searchset(
+            [{"resourceType": "SubscriptionTopic", "id": name, "url": self._url(name)} for name in TOPICS]
+        )
 
     def delete(self, subscription_id: str) -> Response:
         """`DELETE /Subscription/{id}`."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from adapters.ehr.athenahealth.simulator import seed_people as people
 from adapters.ehr.athenahealth.simulator.practice import Practice
@@ -14,12 +15,14 @@ from gateway.canonical.models import Resource
 from gateway.kit.simulator_seed import SeedDiagnosis, SeedLine, SeedVisit, visits
 
 FIRST = {"encounter": 62001, "appointment": 1050001, "service": 9001, "diagnosis": 15001, "authorization": 77}
+CENTRAL = ZoneInfo("America/Chicago")
+UNDATED = datetime(2026, 1, 2, 15, tzinfo=UTC)
 NOT_A_DIAGNOSIS = "Z99.89"
 """The code of a line that points at a diagnosis that the encounter does not have."""
 
 
 def fill(practice: Practice, resources: Iterable[Resource]) -> None:
-    """Put every visit of a day into the practice, in its order."""
+    """Put every visit of a day into the practice, in its order; dates are those at its departments."""
     _Desk(practice).admit(visits(resources))
 
 
@@ -46,7 +49,7 @@ class _Desk:
             str(self._next("encounter")),
             str(self._next("appointment")),
         )
-        start = visit.start or datetime.fromisoformat("2026-01-02T15:00:00+00:00")
+        start = (visit.start or UNDATED).astimezone(CENTRAL)
         patient_id = self._patient(visit)
         appointment = self._appointment(visit, appointment_id, encounter_id, patient_id, start)
         held.appointments[appointment_id] = appointment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -129,6 +129,54 @@ async def test_once_it_is_effective_booked_appointments_are_not_read(ehr: Any, s
 async def test_a_connection_that_does_not_poll_says_so(connect: Any, simulator: Simulator) -> None:
     with pytest.raises(UnsupportedOperation):
         await poll(connect(poll_seconds=0, push=True))
+
+
+class TestReopened:
+    """Closed, billed, reopened without a word of the feed, and closed again."""
+
+    @pytest.fixture
+    def later(self, connect: Any, context: Any, app: Any, simulator: Simulator) -> Any:
+        """Opens adapters on later days; the visit is of today."""
+        app.practice.appointments["1050322"]["date"] = datetime.now(UTC).strftime("%m/%d/%Y")
+
+        def opened(days: int, **changes: Any) -> Any:
+            return connect(replace(context, now=lambda: datetime.now(UTC) + timedelta(days=days)), **changes)
+
+        return opened
+
+    async def test_they_are_found_on_the_next_day(self, later: Any, app: Any) -> None:
+        cursor = datetime.now(UTC).isoformat()
+        await poll(later(0), cursor)
+        app.clinicians.reopen("62014")
+        app.clinicians.close("62014")
+        cursor = (datetime.now(UTC) + timedelta(minutes=9)).isoformat()
+        assert await poll(later(0), cursor) == []
+        ((ref, position),) = await poll(later(1), cursor)
+        assert (ref.encounter_id, position) == ("62014", cursor)
+        assert await poll(later(1), cursor) == []
+        assert await poll(later(2), cursor) == []
+
+    async def test_a_second_reopening_has_another_key(self, later: Any, app: Any) -> None:
+        await poll(later(0))
+        app.clinicians.reopen("62014")
+        keys = [
+            ref.dedupe_key
+            for day in (1, 2)
+            for ref in [r async for r in later(day).reopened._found(date.min, date(2026, 1, day))]
+        ]
+        assert len(set(keys)) == 2
+
+    async def test_visits_that_were_not_reopened_are_left_alone(self, later: Any) -> None:
+        cursor = (datetime.now(UTC) + timedelta(minutes=9)).isoformat()
+        await poll(later(0), cursor)
+        assert await poll(later(1), cursor) == []
+
+    async def test_it_can_be_switched_off(self, later: Any, app: Any, simulator: Simulator) -> None:
+        cursor = (datetime.now(UTC) + timedelta(minutes=9)).isoformat()
+        await poll(later(0), cursor)
+        app.clinicians.reopen("62014")
+        assert await poll(later(1, reopen_days=0), cursor) == []
+        assert "booked" not in simulator.ledger()["calls"]
 
 
 @given(st.datetimes(datetime(2025, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC)))  # noqa: DTZ001

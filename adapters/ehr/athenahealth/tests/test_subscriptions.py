@@ -20,7 +20,7 @@ TOPICS = ["Encounter.signoff", "Encounter.reopen"]
 async def test_without_push_only_the_feed_is_subscribed_to(connect: Any, control: Simulator, app: Any) -> None:
     ehr = connect()
     (feed,) = await ehr.subscribe(HOOK)
-    assert (feed.id, feed.status, feed.counts) == ("appointments/changed", SubscriptionStatus.ACTIVE, False)
+    assert (feed.id, feed.status, feed.counts) == ("appointments-changed", SubscriptionStatus.ACTIVE, False)
     assert app.events.held == {}
     await ehr.subscribe(HOOK)
     assert control.ledger()["calls"]["POST appointments/changed/subscription"] == 1

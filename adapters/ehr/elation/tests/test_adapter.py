@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from adapters.ehr.elation import ADAPTER
 from adapters.ehr.elation.adapter import ElationEhr
+from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.errors import ErrorCode, MappingError, NotSignedOff, UnexpectedResponse, VendorUnavailable
 from gateway.canonical.identifiers import account_number, canonical_id
 from gateway.canonical.models import ClaimFate, EncounterRef, SubmissionState
@@ -96,7 +98,9 @@ async def test_the_mark_can_be_ignored(settings: dict[str, Any], simulator: Simu
 
 
 async def test_a_bill_that_the_gateway_has_marked_can_still_be_amended(ehr: ElationEhr, simulator: Simulator) -> None:
-    await ehr.write_back(REF, fate(SubmissionState.ACCEPTED))
+    bundle = ehr.normalize(await ehr.fetch_encounter(REF))
+    claim = build_claim(bundle, ehr.context.clinic, created="2026-03-05T12:00:00Z", generation=1)
+    await ehr.write_back(REF, replace(fate(SubmissionState.ACCEPTED), account_number=claim.account_number))
     control(simulator, "amend")
     assert [encounter for encounter, _ in await polled(ehr)] == [BILL]
     assert ehr.normalize(await ehr.fetch_encounter(REF)).charges[0].quantity == 2

@@ -19,7 +19,7 @@ from adapters.ehr.practice_fusion.errors import token_refusal
 from adapters.ehr.practice_fusion.simulator import connection, new_credentials
 from adapters.ehr.practice_fusion.simulator.superbills import COLUMNS
 from gateway.canonical import codes
-from gateway.canonical.clinic import ClinicFacts
+from gateway.canonical.clinic import ClinicFact, ClinicFacts
 from gateway.canonical.errors import (
     CredentialsRejected,
     ErrorCode,
@@ -264,3 +264,14 @@ def test_the_sandbox_connection_covers_every_column_of_the_export(credentials: d
     rows = io.StringIO()
     csv.writer(rows).writerow(COLUMNS)
     assert read_superbills(rows.getvalue().encode(), settings.layout).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("sources", "lacks"), [((), True), (("superbill",), True), (("charge_map",), True), (("procedure",), False)]
+)
+def test_check_asks_for_charges_unless_procedures_are_billed(
+    settings: dict[str, Any], sources: tuple[str, ...], lacks: bool
+) -> None:
+    assert ADAPTER.lacks_of is not None
+    found = ADAPTER.lacks_of(ADAPTER.settings(**{**settings, "charge_sources": sources}))
+    assert (ClinicFact.CHARGES in found) is lacks

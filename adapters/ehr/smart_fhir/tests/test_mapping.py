@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.ehr.smart_fhir import ADAPTER
 from gateway.canonical import codes, jsonio
 from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.clinic import ClinicFacts
@@ -297,6 +298,42 @@ class TestCharges:
             Decimal("45.00"),  # priceOverride is the total of the line
         )
         assert (line.diagnosis_codes, line.serviced) == (("I10",), date(2026, 3, 3))
+
+    def test_modifiers_where_the_site_keeps_them(
+        self, context: Any, credentials: Any, record: EncounterRecord, make: Any
+    ) -> None:
+        site = {"modifier_extensions": ["urn:site:modifier"], "code_system_aliases": {"urn:site:codes": codes.CPT}}
+        chosen = {"base_url": "https://ehr.example.test/fhir", "client_authentication": "none", **site}
+        adapter = ADAPTER.open(ADAPTER.settings(**chosen), context)
+        code = make.coded("urn:site:codes", "99213", "25")
+        code["extension"] = [{"url": "urn:site:modifier", "valueCode": "GT"}, {"url": "urn:other", "valueCode": "59"}]
+
+        def charged(by: dict[str, Resource]) -> None:
+            without_claim(by)
+            by["ChargeItem/ci-1"] = charge_item(make, code=code)
+
+        (line,) = adapter.normalize(changed(record, charged)).charges
+        assert (line.code, line.modifiers) == ("99213", ("25", "GT"))
+
+    @pytest.mark.parametrize("source", ["ChargeItem", "Procedure"])
+    def test_charges_of_another_visit_are_left_out(
+        self, offline: Any, record: EncounterRecord, make: Any, source: str
+    ) -> None:
+        elsewhere = make.reference("Encounter/enc-2")
+
+        def more(by: dict[str, Resource]) -> None:
+            without_claim(by)
+            if source == "ChargeItem":
+                by["ChargeItem/ci-1"] = charge_item(make)
+                by["ChargeItem/ci-2"] = charge_item(make, "ci-2", context=elsewhere)
+            else:
+                by["Procedure/proc-2"] = {
+                    **copy.deepcopy(by["Procedure/proc-1"]),
+                    "id": "proc-2",
+                    "encounter": elsewhere,
+                }
+
+        assert len(offline.normalize(changed(record, more)).charges) == 1
 
     def test_charges_not_billable_are_not_billed_as_procedures(
         self, offline: Any, record: EncounterRecord, make: Any
