@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from joserfc.jwk import RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from adapters.ehr.smart_fhir.dialects import DialectName
 from gateway.kit.contract_support import contract_context
@@ -22,21 +22,24 @@ BLOCKS = [
     for page in PAGES
     for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
 ]
-KEY = RSAKey.generate_key(2048).as_pem(private=True).decode()
+KEYS = {
+    "RS384": RSAKey.generate_key(2048).as_pem(private=True).decode(),
+    "ES384": ECKey.generate_key("P-384").as_pem(private=True).decode(),
+}
 SUBJECTS = (r"^## 1\. ", r"gateway\.yaml", r"gateway check", r"^## .*not in .*API")
 
 
 def loaded(block: str, directory: Path) -> LoadedSettings:
     """A page's configuration with made-up secrets in the place of its references."""
     for name in re.findall(r"file:([\w.-]+)", block):
-        (directory / name).write_text(KEY, "utf-8")
+        (directory / name).write_text(KEYS["ES384" if "algorithm: ES384" in block else "RS384"], "utf-8")
     for name in re.findall(r"fee_schedule: ([\w.-]+\.csv)", block):
         (directory / name).write_text(
             "code,modifiers,fee,effective_from,effective_to\n99213,,125.50,2026-01-01,\n", "utf-8"
         )
     path = directory / "gateway.yaml"
     path.write_text(block, "utf-8")
-    return load_settings(path, dict.fromkeys(re.findall(r"env:(\w+)", block), "a-made-up-secret-of-32-characters"))
+    return load_settings(path, dict.fromkeys(re.findall(r"env:(\w+)", block), "made-up-secret-of-a-page"))
 
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS)
