@@ -14,7 +14,7 @@ from gateway.canonical.models import ClaimBundle
 from gateway.pipeline.check import check
 from gateway.pipeline.context import DONE, Next, Pipeline
 from gateway.pipeline.holding import hold_job
-from gateway.pipeline.normalize import normalize
+from gateway.pipeline.normalize import NOT_SIGNED_OFF, normalize
 from gateway.pipeline.poll import poll
 from gateway.pipeline.reconcile import reconcile
 from gateway.pipeline.route import route
@@ -27,7 +27,6 @@ from gateway.ports.records import Hold, Job, JobKind
 
 log = logging.getLogger(__name__)
 
-NOT_SIGNED_OFF = "not signed off yet"  # `accept` brings such a job forward when a notice comes
 STOPPED_RECHECK = timedelta(minutes=10)  # resuming wakes what waits
 
 
