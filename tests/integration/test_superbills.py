@@ -191,6 +191,15 @@ async def test_an_old_file_that_comes_again_changes_nothing_back_and_a_new_one_m
     assert [saved.partition("~")[0] for saved in office.world.billing_.saved] == ["120.00", "130.00", "120.00"]
 
 
+async def test_the_same_file_read_with_another_column_map_is_news(office: Office, link: SuperbillLink) -> None:
+    await office.sign("e1")
+    await office.take(line(charge="60.00", quantity="2"))
+    read_anew = replace(link, layout=Layout(columns={"unit_price": "charge"}))
+    office.world.pipeline = replace(office.world.pipeline, superbills={CLINIC: read_anew})
+    await office.take(line(charge="60.00", quantity="2"))
+    assert [saved.partition("~")[0] for saved in office.world.billing_.saved] == ["60.00", "120.00"]
+
+
 async def test_zero_means_the_fee_schedule(office: Office, clinic: ClinicFacts) -> None:
     fees = FeeSchedule.flat({"99213": Decimal(88)})
     office.world.pipeline = replace(office.world.pipeline, clinics={CLINIC: replace(clinic, fee_schedule=fees)})
