@@ -76,7 +76,7 @@ def vendor_tables(
     """The tables of an EHR with an API of its own: what is made of FHIR, with the vendor's fields as its sources.
 
     `own` are the adapter's rows by the FHIR path under which their targets lie ("Patient", "Claim.item"), words in
-    parentheses after it. A kit row whose FHIR source no row of the vendor's fills is left out: it never has a value.
+    parentheses after it. A kit row is left out when neither the vendor's rows nor gateway.yaml fill its source.
     """
     filled = [(f"{title.partition(' (')[0]}.{_plain(row.target)}", row) for title, rows in own.items() for row in rows]
     kit = encounter_tables(maps, charge_sources)
@@ -88,8 +88,9 @@ def _from_vendor(rows: Sequence[Row], filled: Sequence[tuple[str, Row]]) -> Iter
     for row in rows:
         paths = [_plain(path) for path in _BETWEEN.split(row.source)]
         found = [own for path in paths for target, own in filled if _overlap(path, target)]
-        if found:
-            sources = dict.fromkeys(source for own in found for source in own.source.split(" | "))
+        of_clinic = [path for path in row.source.split(" | ") if path.startswith("gateway.yaml")]
+        if found or of_clinic:
+            sources = dict.fromkeys([*(source for own in found for source in own.source.split(" | ")), *of_clinic])
             needed = row.required or any(own.required for own in found)
             yield Row(row.target, " | ".join(sources), _both(found, row), needed, row.note, row.fix)
 

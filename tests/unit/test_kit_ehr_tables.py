@@ -45,3 +45,8 @@ def test_what_both_steps_do_is_told_in_order() -> None:
 def test_what_the_vendor_never_fills_is_not_printed() -> None:
     assert "gender" not in rows_of("Patient")
     assert "Coverage" not in vendor_tables(OWN)
+
+
+def test_what_the_clinic_supplies_is_printed_even_where_the_vendor_has_nothing() -> None:
+    (place,) = [row for row in vendor_tables(OWN)["bundle (the encounter as a whole)"] if row.target == "location_code"]
+    assert place.source == "gateway.yaml: locations.place_of_service | gateway.yaml: place_of_service"

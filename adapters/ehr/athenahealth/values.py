@@ -39,8 +39,9 @@ def number(value: Any) -> Any:
 def rank(value: Any) -> int:
     """A place in an order; what has none, or 0, comes last."""
     held = number(value)
-    is_number = isinstance(held, int | Decimal) and not isinstance(held, bool)
-    return int(held) if is_number and held > 0 else LAST
+    if isinstance(held, bool) or not isinstance(held, int | Decimal) or not Decimal(held).is_finite():
+        return LAST
+    return int(held) if held > 0 else LAST
 
 
 def day(value: Any) -> date | None:
@@ -89,3 +90,13 @@ def _is_shown_twice(instant: datetime) -> bool:
 def mdy(value: date) -> str:
     """A date as the API's queries want it."""
     return value.strftime(_DAY)
+
+
+def practice_filter(practice_id: str) -> dict[str, str]:
+    """The parameter without which a FHIR search answers an error with HTTP 200 (section 13)."""
+    return {"ah-practice": f"Organization/a-1.Practice-{practice_id}"}
+
+
+def encounter_filter(practice_id: str, encounter_id: str) -> dict[str, str]:
+    """The FHIR search parameters for what belongs to an encounter."""
+    return {"encounter": f"Encounter/a-{practice_id}.encounter-{encounter_id}", **practice_filter(practice_id)}

@@ -7,7 +7,7 @@ from datetime import date
 from typing import ClassVar
 
 from adapters.ehr.drchrono import mapping, notifications, tokens, writing
-from adapters.ehr.drchrono.budget import CallBudget
+from adapters.ehr.drchrono.budget import BudgetedHttp, CallBudget
 from adapters.ehr.drchrono.errors import VENDOR
 from adapters.ehr.drchrono.feed import Feed
 from adapters.ehr.drchrono.fetching import Fetcher
@@ -20,7 +20,6 @@ from gateway.canonical.models import (
     Notification,
     NotificationRequest,
 )
-from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.ehr_vendor import VendorEhr
 from gateway.kit.http import open_client
 from gateway.kit.json_api import JsonApi
@@ -41,13 +40,8 @@ class DrChrono(VendorEhr):
         self.budget = CallBudget(settings, context)
         self._http = open_client(timeout_seconds=settings.timeout_seconds, max_connections=settings.max_connections)
         self.tokens = tokens.DrChronoTokens(settings, context, self._http)
-        authorized = AuthorizedHttp(
-            vendor=VENDOR,
-            http=self._http,
-            tokens=self.tokens,
-            max_bytes=settings.max_response_mb * 1024 * 1024,
-            before=self.budget.before,
-        )
+        most = settings.max_response_mb * 1024 * 1024
+        authorized = BudgetedHttp(self.budget, http=self._http, tokens=self.tokens, max_bytes=most)
         version = {"X-DRC-API-Version": settings.api_version}
         self._api = JsonApi(f"{settings.base_url}/api", authorized, self.budget.refusal, headers=version)
         self._fetcher = Fetcher(self._api, settings, context, self.options)

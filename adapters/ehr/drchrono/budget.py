@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 
 from adapters.ehr.drchrono.errors import VENDOR, refusal
 from adapters.ehr.drchrono.settings import DrChronoSettings
+from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.errors import AdapterError, RateLimited
 from gateway.ports.context import AdapterContext
 
@@ -39,10 +41,14 @@ class CallBudget:
         left = self._pause_left()
         if left > 0:
             raise _limited(operation, "the hour's calls are used up", left)
-        if self._settings.calls_per_second:  # a turn comes within seconds
-            await self._context.pacer.spend(f"{self._name}/second", self._settings.calls_per_second, 1.0)
         if self._settings.hourly_calls:
             await self._spend_of_hour(operation)
+        if self._settings.calls_per_second:  # one by one: bursts of two neighbouring seconds would meet at DrChrono
+            await self._context.pacer.spend(f"{self._name}/second", 1, 1.0 / self._settings.calls_per_second)
+
+    def answered(self) -> None:
+        """A call was answered otherwise than by 429: the hour has calls left."""
+        self._throttled_at = None
 
     async def _spend_of_hour(self, operation: str) -> None:
         """A call of the hour, which may be far from its end: then the job waits in the queue, not here."""
@@ -59,7 +65,7 @@ class CallBudget:
         return self._throttled(operation) if response.status_code == 429 else refusal(operation, response)
 
     def _throttled(self, operation: str) -> RateLimited:
-        """The first 429 may be of the second; one that follows after a pause is of the hour, which ends at the full."""
+        """The first 429 may be of the second; if all that follow a pause are 429 too, it is of the hour."""
         now, before = self._context.now(), self._throttled_at
         self._throttled_at = now
         if before is None or not timedelta(seconds=1) <= now - before <= _STREAK:
@@ -71,6 +77,21 @@ class CallBudget:
     def _pause_left(self) -> float:
         until = self._paused_until
         return (until - self._context.now()).total_seconds() if until else 0.0
+
+
+class BudgetedHttp(AuthorizedHttp):
+    """Requests that spend the budget, and tell it when they are answered."""
+
+    def __init__(self, budget: CallBudget, **more: Any) -> None:
+        super().__init__(vendor=VENDOR, before=budget.before, **more)
+        self._budget = budget
+
+    async def send(self, operation: str, method: str, url: str, **more: Any) -> httpx.Response:
+        """As the kit's, with the answer noted."""
+        response = await super().send(operation, method, url, **more)
+        if response.status_code != 429:
+            self._budget.answered()
+        return response
 
 
 def _limited(operation: str, text: str, seconds: float) -> RateLimited:

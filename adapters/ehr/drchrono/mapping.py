@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from adapters.ehr.drchrono import rows, words
 from adapters.ehr.drchrono.insurance import Held, case_status, coverages_of
-from adapters.ehr.drchrono.readings import Line, Visit
+from adapters.ehr.drchrono.readings import REFERRING, Line, Visit
 from adapters.ehr.drchrono.settings import DrChronoSettings, OwnBilling
 from gateway.canonical import codes, jsonio
 from gateway.canonical.clinic import ClinicFacts
@@ -83,12 +83,20 @@ def fhir_record(record: EncounterRecord, options: Options) -> EncounterRecord:
             look_after=options.relook_seconds,
         )
     lined = frozenset(str(line.get("code")).upper() for line in billed)
-    visit = Visit(appointment, options.zone, tuple(found.all("PatientAuthorization")), lined)
-    encounter = _encounter(appointment, visit)
     patient = found.one("Patient")
-    held = coverages_of(appointment, patient, options.payer_ids)
     people = [*_people(found), *_referrer(patient)]
-    claim = _claim(visit, billed, held, _care_team(found, people))
+    visit = Visit(
+        appointment,
+        options.zone,
+        authorizations=tuple(found.all("PatientAuthorization")),
+        codes=lined,
+        people=frozenset(person["id"] for person in people),
+        default_supervisor=words.text(found.one("DoctorOptions").get("default_supervising_provider")) or "",
+        line_doctors=tuple(str(line["doctor"]) for line in billed if line.get("doctor")),
+    )
+    encounter = _encounter(appointment, visit)
+    held = coverages_of(appointment, patient, options.payer_ids)
+    claim = _claim(visit, billed, held)
     made = [_patient(patient), *people, *_locations(found), *(r for h in held for r in h.resources), claim]
     return replace(record, encounter=encounter, resources=tuple(made))
 
@@ -105,7 +113,6 @@ class _Found:
     """The record's objects by DrChrono's type."""
 
     def __init__(self, record: EncounterRecord) -> None:
-        self.appointment = record.encounter
         self._by_type: dict[str, list[Resource]] = {}
         for obj in record.resources:
             self._by_type.setdefault(str(obj["resourceType"]), []).append(obj)
@@ -117,12 +124,6 @@ class _Found:
     def one(self, type_: str) -> Resource:
         """The first object of a type, or an empty one."""
         return next(iter(self.all(type_)), {})
-
-    @property
-    def supervisor(self) -> str:
-        """Who supervises: of the appointment, else the doctor's default."""
-        default = self.one("DoctorOptions").get("default_supervising_provider")
-        return words.text(self.appointment.get("supervising_provider") or default) or ""
 
 
 def _require_signed(appointment: Resource, found: _Found, options: Options) -> None:
@@ -197,7 +198,7 @@ def _referrer(patient: Resource) -> list[Resource]:
     made = shaped(rows.REFERRER_ROWS, {"Patient": patient})
     if not made.get("name") and not made.get("identifier"):
         return []
-    return [{"resourceType": "Practitioner", "id": f"{patient.get('id')}-referring", **made}]
+    return [{"resourceType": "Practitioner", "id": f"{patient.get('id')}{REFERRING}", **made}]
 
 
 def _locations(found: _Found) -> list[Resource]:
@@ -205,37 +206,13 @@ def _locations(found: _Found) -> list[Resource]:
     return [{**location, "status": "active"} for location in made]
 
 
-def _care_team(found: _Found, people: Iterable[Resource]) -> list[dict[str, Any]]:
-    """The doctor first, then who referred and who supervises, then doctors of single lines."""
-    own = words.text(found.appointment.get("doctor")) or ""
-    referring = [(person["id"], "referring") for person in people if person["id"].endswith("-referring")]
-    supervising = [(found.supervisor, "supervising")] if found.supervisor not in ("", own) else []
-    others = [(str(line.get("doctor")), "rendering") for line in found.all("LineItem") if line.get("doctor")]
-    members = dict.fromkeys([(own, "rendering"), *referring, *supervising, *others])
-    known = {person["id"] for person in people}
-    if any(provider not in known for provider, _ in members):
-        raise MappingError(
-            "Appointment.doctor",
-            "the visit names a doctor whom DrChrono does not show to the gateway",
-            "Check that the doctor still exists in DrChrono, and that the consenting user may see all doctors.",
-        )
-    return [
-        {
-            "sequence": number,
-            "provider": {"reference": f"Practitioner/{provider}"},
-            "role": codes.concept(codes.CARE_TEAM_ROLE, role),
-        }
-        for number, (provider, role) in enumerate(members, start=1)
-    ]
-
-
-def _claim(visit: Visit, lines: Iterable[Resource], held: Iterable[Held], care_team: list[dict[str, Any]]) -> Resource:
+def _claim(visit: Visit, lines: Iterable[Resource], held: Iterable[Held]) -> Resource:
+    found = read(rows.CLAIM_READINGS, visit)
     performers = {
         member["provider"]["reference"].partition("/")[2]: member["sequence"]
-        for member in care_team
+        for member in found["careTeam"]
         if member["role"] == codes.concept(codes.CARE_TEAM_ROLE, "rendering")
     }
-    found = read(rows.CLAIM_READINGS, visit)
     authorized = {"preAuthRef": found["insurance.preAuthRef"]} if found["insurance.preAuthRef"] else {}
     insurance = [
         {"sequence": i, "focal": i == 1, "coverage": {"reference": h.reference}, **(authorized if i == 1 else {})}
@@ -249,7 +226,7 @@ def _claim(visit: Visit, lines: Iterable[Resource], held: Iterable[Held], care_t
         "type": codes.concept(codes.CLAIM_TYPE, "professional"),
         "use": "claim",
         "patient": words.patient_reference(visit.appointment.get("patient")),
-        "careTeam": care_team,
+        "careTeam": found["careTeam"],
         "diagnosis": found["diagnosis"],
         "insurance": insurance,
         "item": [_item(Line(line, visit, performers), number) for number, line in enumerate(lines, start=1)],

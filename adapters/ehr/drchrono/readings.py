@@ -16,6 +16,9 @@ from adapters.ehr.drchrono.words import amount, day, text
 from gateway.canonical import codes
 from gateway.canonical.errors import MappingError
 
+REFERRING = "-referring"
+"""How the id of a patient's referring doctor ends: DrChrono gives him none."""
+
 _CENT = Decimal("0.01")
 _GRANTED = frozenset({"", "approved", "active", "authorized"})
 _IN_BILLING = "Correct the line in DrChrono's billing tab."
@@ -23,12 +26,15 @@ _IN_BILLING = "Correct the line in DrChrono's billing tab."
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """An appointment with what its own fields are read against."""
+    """An appointment with what its own fields are read against; `people` are the ids of all known practitioners."""
 
     appointment: Mapping[str, Any]
     zone: ZoneInfo
     authorizations: Sequence[Mapping[str, Any]] = ()
     codes: frozenset[str] = frozenset()  # of its lines
+    people: frozenset[str] = frozenset()
+    default_supervisor: str = ""
+    line_doctors: Sequence[str] = ()
 
     @property
     def diagnoses(self) -> list[str]:
@@ -64,6 +70,30 @@ def period(visit: Visit, started: str, minutes: str) -> dict[str, str] | None:
         fix = "Correct the appointment in DrChrono."
         raise MappingError(f"Appointment.{started}", "this is not a date and time", fix) from None
     return {"start": start.isoformat(), **({"end": end.isoformat()} if end > start else {})}
+
+
+def care_team(visit: Visit, doctor: str, referring: str, supervising: str, *_: str) -> list[dict[str, Any]]:
+    """The doctor first, then who referred and who supervises (else the doctor's default), then doctors of lines."""
+    own = text(visit.appointment.get(doctor)) or ""
+    supervisor = text(visit.appointment.get(supervising)) or visit.default_supervisor
+    referrers = [(person, "referring") for person in visit.people if person.endswith(REFERRING)]
+    supervisors = [(supervisor, "supervising")] if supervisor not in ("", own) else []
+    others = [(person, "rendering") for person in visit.line_doctors]
+    members = dict.fromkeys([(own, "rendering"), *referrers, *supervisors, *others])
+    if any(person not in visit.people for person, _ in members):
+        raise MappingError(
+            f"Appointment.{doctor}",
+            "the visit names a doctor whom DrChrono does not show to the gateway",
+            "Check that the doctor still exists in DrChrono, and that the consenting user may see all doctors.",
+        )
+    return [
+        {
+            "sequence": number,
+            "provider": {"reference": f"Practitioner/{person}"},
+            "role": codes.concept(codes.CARE_TEAM_ROLE, role),
+        }
+        for number, (person, role) in enumerate(members, start=1)
+    ]
 
 
 def diagnoses(visit: Visit, name: str) -> list[dict[str, Any]]:

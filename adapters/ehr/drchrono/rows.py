@@ -187,7 +187,12 @@ ITEM_READINGS = (
     Reading("diagnosisSequence", "LineItem.diagnosis_pointers, Appointment.icd10_codes", readings.pointers),
     Reading("careTeamSequence", "LineItem.doctor", readings.performer),
 )
+_TEAM = (
+    "Appointment.doctor, Patient.referring_doctor, Appointment.supervising_provider, "
+    "DoctorOptions.default_supervising_provider, LineItem.doctor"
+)
 CLAIM_READINGS = (
+    Reading("careTeam", _TEAM, readings.care_team),
     Reading("diagnosis", "Appointment.icd10_codes", readings.diagnoses),
     Reading("insurance.preAuthRef", "PatientAuthorization.auth_number", readings.authorization),
 )

@@ -90,7 +90,7 @@ class DrChronoSettings(BaseModel):
         default=150, ge=0, description="Of them, calls kept for signed encounters: polls and backfill leave them."
     )
     calls_per_second: int = Field(
-        default=8, ge=0, description="Calls per second; DrChrono throttles from ten on. 0: not counted."
+        default=7, ge=0, description="Calls per second, evenly; DrChrono throttles from ten on. 0: not counted."
     )
     list_seconds: float = Field(
         default=5.0, ge=0, description="Pause between two looks at an asynchronous list (backfill)."

@@ -81,7 +81,7 @@ def connection(options: SimulatorOptions) -> SandboxConnection:
         "poll_seconds": 5,
         "overlap_seconds": 5,
         "hourly_calls": 500 if options.pace >= 1 else 0,
-        "calls_per_second": int(8 / options.pace) if options.pace else 0,
+        "calls_per_second": int(7 / options.pace) if options.pace else 0,
     }
     names = {"client_secret": "CLIENT_SECRET", "refresh_token": "REFRESH_TOKEN", "webhook_secret": "WEBHOOK_SECRET"}
     return SandboxConnection(settings, {f"DRCHRONO_{v}": options.credentials[k] for k, v in names.items()})

@@ -53,7 +53,7 @@ class TestSpending:
         adapter = opened(context, hourly_calls=500, calls_per_second=8)
         record = await adapter.fetch_encounter(REF)
         spent = [(name.rpartition("/")[2], calls_, window) for name, calls_, window in context.pacer.spent]
-        assert spent.count(("hour", 500, 3600.0)) == spent.count(("second", 8, 1.0)) == record.calls
+        assert spent.count(("hour", 500, 3600.0)) == spent.count(("second", 1, 0.125)) == record.calls
 
     async def test_connections_of_one_app_share_its_budget(self) -> None:
         names = []
@@ -98,6 +98,17 @@ class TestThrottled:
         assert calls(signed) == made
         watch.now += timedelta(minutes=30)
         assert (await adapter.fetch_encounter(REF)).resources
+
+    async def test_an_answer_in_between_shows_that_the_hour_has_calls_left(
+        self, opened: Any, signed: Simulator
+    ) -> None:
+        watch = Watch()
+        adapter = opened(watch.context())
+        for _ in range(2):
+            signed.fail("appointments", FaultKind.RATE_LIMIT)
+            assert await throttled(adapter) < 2
+            watch.now += timedelta(seconds=2)
+            assert (await adapter.fetch_encounter(REF)).resources
 
     async def test_two_of_one_burst_are_of_the_same_second(self, opened: Any, signed: Simulator) -> None:
         adapter = opened(Watch().context())
