@@ -113,13 +113,20 @@ async def _settle(pipeline: Pipeline, job: Job, failure: GatewayError) -> Next:
 
 
 async def _watch(pipeline: Pipeline, job: Job, failure: GatewayError, code: str) -> Next:
-    """Look again later; what is not signed off for days is shown to a person."""
+    """Look again later; what is not signed off for days is shown to a person.
+
+    A notice that came while this was being looked at waits behind this job: it does the looking then, and at once.
+    """
     waited = pipeline.now() - job.created_at
     if waited > pipeline.retry.watch_for:
         return await _give_up(pipeline, job, failure.findings, code)
     least = failure.look_after if isinstance(failure, NotSignedOff) else 0.0
     delay = max(pipeline.retry.watch_delay(waited), timedelta(seconds=least))
-    return await _postpone(pipeline, job, delay, NOT_SIGNED_OFF, failed=False)
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        if not await unit.give_way(job):
+            await unit.postpone(job, delay, reason=NOT_SIGNED_OFF, failed=False)
+        await unit.commit(_failure(pipeline, Step.RETRY_SCHEDULED, job, NOT_SIGNED_OFF))
+    return DONE
 
 
 async def _settle_bug(pipeline: Pipeline, job: Job, bug: Exception) -> Next:

@@ -69,6 +69,9 @@ set owner = null, lease_until = null, run_at = clock_timestamp() + $4::interval,
 where clinic_id = $1 and id = $2 and owner = $3
 returning id;
 
+-- name: has_follower
+select exists (select 1 from job where clinic_id = $1 and ordering_key = $2 and id > $3 and kind = $4);
+
 -- name: dead_letter
 with gone as (
     delete from job where clinic_id = $1 and id = $2 and owner = $3
