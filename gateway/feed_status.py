@@ -21,7 +21,9 @@ async def feed_status(gateway: Gateway, clinic_id: str) -> dict[str, list[dict[s
             continue
         rows = await gateway.store.subscriptions(clinic_id, connection)
         feed = polls.get(connection, {})
-        push += [_push(row, now) for row in rows] or [_unsubscribed(connection, feed.get("heard_seconds"))]
+        push += [_push(row, now, feed.get("heard_seconds")) for row in rows] or [
+            _unsubscribed(connection, feed.get("heard_seconds"))
+        ]
         poll.append(_poll(connection, feed, proven=bool(rows) and all(is_proven(row, now) for row in rows)))
     return {"push": push, "poll": poll}
 
@@ -41,12 +43,13 @@ def push_state(row: SubscriptionRow, now: datetime) -> str:
     return next(state for holds, state in states if holds)
 
 
-def _push(row: SubscriptionRow, now: datetime) -> dict[str, Any]:
+def _push(row: SubscriptionRow, now: datetime, connection_heard_seconds: float | None) -> dict[str, Any]:
+    """Of an EHR that does not say which subscription it speaks for, what was heard is the connection's."""
     return {
         "connection": row.connection,
         "subscription": row.id,
         "state": push_state(row, now),
-        "heard_seconds": _age(row.heard_at, now),
+        "heard_seconds": _age(row.heard_at, now) if row.heard_at else connection_heard_seconds,
         "last_number": row.last_number if row.counts else None,
         "missing": sum(map(len, row.missing)) if row.counts else 0,
         "gap_seconds": _age(row.gap_since, now) if row.counts else None,

@@ -67,9 +67,8 @@ class EhrBase:
 
     def visit(self, record: EncounterRecord) -> Visit:
         """Not without what a superbill names: patient, date and provider."""
-        raise self._unsupported(
-            "visit", "charges of this EHR come over its API; take `superbills` out of the clinic's configuration"
-        )
+        text = "this EHR's charges come over its API; take `superbills` out of the clinic's configuration"
+        raise self._unsupported("visit", text)
 
     async def write_back(self, ref: EncounterRef, fate: ClaimFate) -> None:
         """Not without WRITE_BACK."""

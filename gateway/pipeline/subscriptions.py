@@ -51,10 +51,12 @@ async def subscribe(pipeline: Pipeline, job: Job) -> Next:
     own = [row for row in rows if row.endpoint == care.endpoint]
     if not own or any(row.asked_at is None for row in own):
         try:
-            await care.subscribe(rows, poll=bool(rows))
-        except UnsupportedOperation:  # switched off for this connection, or not allowed: it is polled
+            told = await care.subscribe(rows, poll=bool(rows))
+        except UnsupportedOperation:
+            told = ()
+        if not told:  # switched off for this connection, or not allowed: it is polled
             log.info("not subscribed", extra={"clinic": job.clinic_id, "connection": care.connection})
-            return await care.give_up(rows)
+            return await care.give_up(await care.rows())
     for row in await care.rows():
         await care.look_after(row)
     return await care.come_back()
@@ -71,14 +73,15 @@ class _Care:
     async def rows(self) -> list[SubscriptionRow]:
         return await self.pipeline.store.subscriptions(self.job.clinic_id, self.connection)
 
-    async def subscribe(self, rows: Sequence[SubscriptionRow], *, poll: bool) -> None:
-        """Have the EHR notify the gateway, and end what this replaces."""
+    async def subscribe(self, rows: Sequence[SubscriptionRow], *, poll: bool) -> Sequence[Subscribed]:
+        """Have the EHR notify the gateway, and end what this replaces; returns what there is now."""
         told = await self.adapter.subscribe(self.endpoint)
         await self._keep_made(rows, told, poll=poll)
         kept = {each.id for each in told}
         for row in rows:
             if row.id not in kept and row.endpoint == self.endpoint:
                 await self._end(row)
+        return told
 
     async def look_after(self, row: SubscriptionRow) -> None:
         """Ask, recover and renew, as far as it is due."""
@@ -169,6 +172,8 @@ class _Care:
             await self.subscribe([row], poll=row.status in BROKEN)
         else:
             await self._keep_made([row], [told], poll=row.status in BROKEN)
+            if told.id != row.id:
+                await self._end(row)
 
     async def _end(self, row: SubscriptionRow) -> None:
         """End a subscription that is not wanted any more; where the EHR cannot be told, the hook refuses what comes."""

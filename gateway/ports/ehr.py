@@ -89,7 +89,7 @@ class EhrAdapter(Protocol):
         """
 
     async def renew(self, subscription: str, endpoint: str) -> Subscribed:
-        """Prolong a subscription that ends, or revive one that is in error or off.
+        """Prolong a subscription that ends, or revive one that is in error or off; perhaps under another id.
 
         Raises `UnsupportedOperation` where the EHR can only be subscribed to anew.
         """

@@ -26,8 +26,9 @@ class FeedWork(StepWork):
         await self._execute(_SUBSCRIPTIONS["hear"], connection)
 
     async def subscriptions(self, connection: str) -> list[SubscriptionRow]:
-        """A connection's subscriptions, held as they are."""
-        rows = await self._connection.fetch(_SUBSCRIPTIONS["of_connection_locked"], self._clinic, connection)
+        """A connection's subscriptions, held as they are: none is added either, as by a handshake beside its making."""
+        await self._execute(_ENCOUNTERS["lock_keys"], [f"subscriptions:{connection}"])
+        rows = await self._connection.fetch(_SUBSCRIPTIONS["of_connection"], self._clinic, connection)
         return [subscription_row(row) for row in rows]
 
     async def save_subscription(self, row: SubscriptionRow) -> None:

@@ -81,6 +81,21 @@ async def test_a_fifth_of_all_calls_fails_in_every_way(open_house: Any, ledgers:
     assert house.vendors.injected("billing") > 0
 
 
+@pytest.mark.slow
+async def test_lost_and_swapped_notifications_are_recovered_by_their_numbers_without_a_poll(
+    open_house: Any, ledgers: Any
+) -> None:
+    """Two deliveries are lost and one comes late; polling is switched off, so that only `$events` can tell."""
+    topic = "https://ehr.example.test/topics/encounter-signed"
+    house = await open_house(subscription="backport", subscription_topic=topic, poll_seconds=0)
+    await house.subscribe()
+    house.vendors.ehr.client.post("/_sim/subscriptions", json={"drop": 2, "swap": 1}).raise_for_status()
+    house.vendors.sign()
+    await everything_billed_once(house, ledgers)
+    assert await house.one("select count(*) from job where kind = 'poll'") == 0
+    assert await house.one("select count(*) from audit_event where step = 'events-recovered'") >= 1
+
+
 async def test_a_claim_saved_long_after_its_time_out_is_found(open_house: Any, ledgers: Any) -> None:
     """The vendor saves 0.5 s after the gateway has given up; the gateway looks later, and does not send again."""
     house = await open_house(settle=0.8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.canonical import jsonio
+from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import NotificationUnknown, UnsupportedOperation, VendorUnavailable
 from gateway.canonical.models import EncounterRef, Notification, NotificationRequest
@@ -47,7 +50,6 @@ class Server(EhrBase):
     asked: list[tuple[int, int]] = field(default_factory=list)
     polled: int = 0
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    notice: Notification = field(default_factory=Notification)
     while_polling: Callable[[], Any] | None = None
 
     @property
@@ -58,7 +60,12 @@ class Server(EhrBase):
         """Everything is genuine."""
 
     def parse_notification(self, request: NotificationRequest) -> Notification:
-        return self.notice
+        if not request.body:
+            return Notification(poll=True)
+        told = jsonio.loads(request.body)
+        numbers = tuple(told["numbers"])
+        notice = SubscriptionNotice(told["id"], NoticeKind(told["kind"]), self.status, told["total"], numbers)
+        return Notification(tuple(map(ref, numbers)), subscription=notice)
 
     async def changed_encounters(self, cursor: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
         self.polled += 1
@@ -133,17 +140,19 @@ class Feed:
     def poll_seconds(self, clinic_id: str, connection: str) -> float:
         return 30.0
 
-    async def deliver(self, *numbers: int, subscription: str = "", **more: Any) -> None:
+    async def deliver(
+        self, *numbers: int, subscription: str = "", kind: NoticeKind = NoticeKind.EVENT, total: int | None = None
+    ) -> None:
         """A bundle with these events arrives."""
-        kind = more.pop("kind", NoticeKind.EVENT)
-        notice = SubscriptionNotice(subscription or self.server.id, kind, self.server.status, numbers=numbers, **more)
-        self.server.notice = Notification(tuple(map(ref, numbers)), subscription=notice)
-        await receive(self.pipeline, CLINIC, "ehr", NotificationRequest("POST", "", {}, {}, b"{}", "192.0.2.7"))
+        told = {"id": subscription or self.server.id, "kind": kind.value, "numbers": list(numbers), "total": total}
+        await self._receive(jsonio.dumps(told))
 
     async def hint(self) -> None:
         """A notification that names nothing arrives."""
-        self.server.notice = Notification(poll=True)
-        await receive(self.pipeline, CLINIC, "ehr", NotificationRequest("POST", "", {}, {}, b"", "192.0.2.7"))
+        await self._receive(b"")
+
+    async def _receive(self, body: bytes) -> None:
+        await receive(self.pipeline, CLINIC, "ehr", NotificationRequest("POST", "", {}, {}, body, "192.0.2.7"))
 
     async def care(self) -> None:
         await self.store.ensure_job(CLINIC, subscribe_job("ehr"))
@@ -236,6 +245,20 @@ async def test_whatever_is_lost_doubled_or_out_of_order_each_encounter_is_kept_o
     assert (row.last_number, row.missing, row.doubted) == (total, (), False)
 
 
+async def test_bundles_that_come_at_the_same_moment_as_each_other_and_as_the_care_are_all_counted(feed: Feed) -> None:
+    await feed.care()
+    feed.server.total = 40
+    bundles = [range(start, start + 3) for start in range(1, 40, 4)]
+    numbers = {number for bundle in bundles for number in bundle}
+    deliveries = [feed.deliver(*bundle) for bundle in (*bundles, *bundles)]
+    await asyncio.gather(*deliveries, feed.care())
+    row = await feed.row()
+    assert {number for gap in row.missing for number in gap} == set(range(1, (row.last_number or 0) + 1)) - numbers
+    assert await feed.inbox() == sorted(f"e{number}" for number in numbers)
+    await feed.recover()
+    assert await feed.inbox() == sorted(f"e{number}" for number in range(1, 41))
+
+
 async def test_exactly_the_missing_ranges_are_asked_for(feed: Feed) -> None:
     await feed.care()
     feed.server.total = 9
@@ -301,6 +324,28 @@ async def test_events_of_a_downtime_are_recovered_at_the_start(feed: Feed) -> No
     assert (feed.server.asked, await feed.inbox()) == ([(1, 2)], ["e1", "e2"])
 
 
+async def test_an_ehr_that_renews_under_another_id_leaves_one(feed: Feed) -> None:
+    async def anew(subscription: str, endpoint: str) -> Subscribed:
+        feed.server.status = SubscriptionStatus.ACTIVE
+        return Subscribed("another")
+
+    await feed.care()
+    feed.server.status = SubscriptionStatus.OFF
+    feed.server.renew = anew  # type: ignore[method-assign]
+    feed.ahead += ASK_EVERY
+    await feed.care()
+    assert ((await feed.row()).id, feed.server.ended) == ("another", ["s1"])
+
+
+async def test_an_ehr_with_nothing_to_subscribe_to_is_left_alone(feed: Feed) -> None:
+    async def nothing(endpoint: str) -> tuple[Subscribed, ...]:
+        return ()
+
+    feed.server.subscribe = nothing  # type: ignore[method-assign]
+    await feed.care()
+    assert await feed.one("select count(*) from job") + await feed.one("select count(*) from ehr_subscription") == 0
+
+
 @pytest.mark.parametrize("change", ["setting", "address"])
 async def test_what_was_switched_off_is_ended_and_its_job_with_it(feed: Feed, change: str) -> None:
     await feed.care()
@@ -333,6 +378,23 @@ async def test_a_handshake_before_the_answer_is_believed_and_a_foreign_one_dropp
     feed.ahead += ADOPTED_PATIENCE + timedelta(seconds=1)
     await feed.care()
     assert (feed.server.ended, (await feed.row()).id) == (["stranger"], "s1")
+
+
+async def test_a_handshake_and_the_making_of_its_subscription_take_turns(feed: Feed) -> None:
+    """Each reads what is known before it writes: the one that comes second must see what the first has written."""
+
+    async def make() -> list[SubscriptionRow]:
+        async with feed.store.unit_of_work(CLINIC) as second:
+            return await second.subscriptions("ehr")
+
+    async with feed.store.unit_of_work(CLINIC) as first:
+        assert await first.subscriptions("ehr") == []
+        making = asyncio.create_task(make())
+        waiting, _ = await asyncio.wait({making}, timeout=0.1)
+        assert not waiting
+        await first.save_subscription(SubscriptionRow("ehr", "s1", feed.now()))
+        await first.commit(AuditEvent(Step.NOTIFICATION_RECEIVED, feed.now(), CLINIC, ""))
+    assert [row.id for row in await making] == ["s1"]
 
 
 async def test_a_notice_of_trouble_brings_the_care_forward(feed: Feed) -> None:

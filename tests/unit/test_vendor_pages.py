@@ -32,7 +32,7 @@ def loaded(block: str, directory: Path) -> LoadedSettings:
         (directory / name).write_text(KEY, "utf-8")
     path = directory / "gateway.yaml"
     path.write_text(block, "utf-8")
-    return load_settings(path, dict.fromkeys(re.findall(r"env:(\w+)", block), "made-up-secret"))
+    return load_settings(path, dict.fromkeys(re.findall(r"env:(\w+)", block), "made-up-secret-of-a-page"))
 
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS)

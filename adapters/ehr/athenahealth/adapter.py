@@ -41,7 +41,7 @@ class Athenahealth(VendorEhr):
         self.settings, self.context = settings, context
         self.settle_seconds = settings.settle_seconds
         guarded = settings.own_billing is OwnBilling.REFUSE
-        self._terms = mapping.Terms(context.clinic.payer_ids, guarded)
+        self._terms = mapping.Terms(context.clinic.payer_ids, guarded, settings.watch_seconds)
         self._http = open_client(timeout_seconds=settings.timeout_seconds, max_connections=settings.max_connections)
         self.tokens = open_tokens(settings, context, self._http)
         http = AuthorizedHttp(

@@ -21,7 +21,7 @@ from gateway.kit.ehr_references import is_vendor_id
 from gateway.ports.context import AdapterContext
 
 FEED = "appointments/changed"
-MAX_PAGES = 50
+MAX_PAGES = 10
 SEEN_STATUSES = frozenset({"2", *OVER_STATUSES})
 """With those checked in: the patient was there, so there is an encounter."""
 SUBSCRIBED_AT = "feed-subscribed-at"

@@ -4,41 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from adapters.ehr.athenahealth import authorizations, billable, diagnoses, rows, slip
 from adapters.ehr.athenahealth.values import day, flag, number, rank, text
 from gateway.canonical import codes
-from gateway.canonical.errors import MappingError
+from gateway.canonical.errors import MappingError, NotSignedOff
 from gateway.canonical.models import EncounterRecord, Resource
 from gateway.kit.ehr_reading import Rule
 from gateway.kit.ehr_tables import vendor_tables
 from gateway.kit.shaping import resource, shaped
 
 Row = Mapping[str, Any]
-Made = TypeVar("Made")
 PSEUDO_PACKAGES = frozenset({"0", "-500"})
 """Insurance packages that are none: self pay and payment plan."""
 ACCIDENTS = (
     ("relatedtoautoaccident", codes.concept(codes.ACT_CODE, "MVA")),
     ("relatedtoemployment", codes.concept(codes.ACT_CODE, "WPA")),
-    ("relatedtootheraccident", {"text": "other accident"}),
+    ("relatedtootheraccident", codes.concept(f"{codes.THO}/v3-NullFlavor", "OTH")),
 )
 """Flags of the accident data and of case policies, and the accident's type; the first one counts."""
 NEITHER = "unknown"
 """The gender of a patient without `sex`: it knows only M and F, and what is empty is left out."""
 _CARE_TEAM_ROLE = f"{codes.THO}/claimcareteamrole"
 _AMBULATORY = {"system": codes.ACT_CODE, "code": "AMB"}
+_NOT_CLOSED = "the encounter is not closed, so it is not billed yet"
+_IN_REVIEW = "the encounter awaits the review of a supervisor, so it is not billed yet"
+_CLOSE = "Close the encounter in athenahealth; the gateway then picks it up by itself."
 _NO_ACCIDENT_DATE = "the visit is marked as an accident's, and no case policy tells the date of the injury"
 _ENTER_INJURY = "Enter the injury date on the case policy of this visit in athenahealth."
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the settings say: `payer_ids` are the clinic's, `guarded` looks at athenahealth's own claims."""
+    """What the settings say: `payer_ids` are the clinic's, `guarded` looks at athenahealth's own claims.
+
+    `watch_seconds` is the least time between two looks at an encounter that is not closed.
+    """
 
     payer_ids: Mapping[str, str]
-    guarded: bool = True
+    guarded: bool
+    watch_seconds: float
 
 
 def is_insurance(row: Row) -> bool:
@@ -47,14 +53,14 @@ def is_insurance(row: Row) -> bool:
 
 
 def fhir_record(record: EncounterRecord, terms: Terms) -> EncounterRecord:
-    """The record as US Core resources with one Claim; of an encounter that is not closed only its status.
+    """The record as US Core resources with one Claim.
 
-    Raises `MappingError` with the path of the vendor's field.
+    Raises `MappingError` with the path of the vendor's field, `NotSignedOff` for an encounter that is not closed.
     """
-    encounter_id = record.ref.encounter_id
-    if text(record.encounter.get("status")) != rows.SIGNED:
-        bare = resource("Encounter", encounter_id, rows.ENCOUNTER_ROWS[:1], {"encounter": record.encounter})
-        return replace(record, encounter=bare, resources=())
+    status = text(record.encounter.get("status"))
+    if status != rows.SIGNED:
+        message = _IN_REVIEW if status == rows.IN_REVIEW else _NOT_CLOSED
+        raise NotSignedOff("encounter.status", message, _CLOSE, look_after=terms.watch_seconds)
     chart = _Chart(record)
     problems = list(billable.objections(chart.encounter, chart.appointment, chart.all("claim"), guarded=terms.guarded))
     conditions = diagnoses.conditions(chart.all("diagnosis"), chart.all("Condition"), _belongs(chart))
@@ -72,7 +78,7 @@ def fhir_record(record: EncounterRecord, terms: Terms) -> EncounterRecord:
             *_places(chart),
             *conditions,
             *_insurance(chart, terms.payer_ids),
-            {"resourceType": "Claim", "id": encounter_id, **claim},
+            {"resourceType": "Claim", "id": chart.id, **claim},
         ),
     )
 
@@ -86,7 +92,7 @@ class _Chart:
         for held in record.resources:
             self._held.setdefault(held["resourceType"], []).append(held)
         self.appointment, self.patient = self.first("appointment"), self.first("patient")
-        self.insurances = [row for row in self.all("insurance") if is_insurance(row)]
+        self.insurances = self._insurances()
         self.serviced = day(self.encounter.get("encounterdate"))
 
     def all(self, name: str) -> list[Resource]:
@@ -95,6 +101,14 @@ class _Chart:
     def first(self, name: str) -> Row:
         return next(iter(self.all(name)), {})
 
+    def _insurances(self) -> list[Resource]:
+        """Those of the visit, else of the patient; a case policy of the patient's only for a visit of an accident."""
+        own = [row for row in self.all("insurance") if is_insurance(row)]
+        told = self.first("accidentdata")
+        is_case = any(flag(told.get(name)) for name, _ in ACCIDENTS)
+        others = [row for row in self.all("patientinsurance") if is_insurance(row)]
+        return own or [row for row in others if is_case or not _is_case_policy(row)]
+
     @property
     def subject(self) -> dict[str, str]:
         return {"reference": rows.patient_reference(self.appointment.get("patientid", self.encounter.get("patientid")))}
@@ -102,6 +116,10 @@ class _Chart:
     @property
     def roots(self) -> dict[str, Row]:
         return {"encounter": self.encounter, "appointment": self.appointment, "patient": self.patient}
+
+
+def _is_case_policy(row: Row) -> bool:
+    return bool(row.get("casepolicytypename") or row.get("caseinjurydate"))
 
 
 def _tried(part: Callable[[], Mapping[str, Any]], problems: list[MappingError]) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from adapters.ehr.athenahealth.api import AthenaApi
 from adapters.ehr.athenahealth.notifications import TOPICS
 from adapters.ehr.athenahealth.settings import AthenahealthSettings, OwnBilling
 from adapters.ehr.athenahealth.subscriptions import Subscriptions
-from adapters.ehr.athenahealth.values import mdy, text
+from adapters.ehr.athenahealth.values import encounter_filter, mdy, text
 from gateway.canonical.errors import (
     AdapterError,
     CredentialsRejected,
@@ -101,12 +101,7 @@ class Prober:
 
     async def _conditions(self) -> tuple[bool, str, str]:
         """A search that finds nothing proves base, scope and practice: a wrong practice is an error inside a 200."""
-        practice = self._settings.practice_id
-        query = {
-            "encounter": f"Encounter/a-{practice}.encounter-0",
-            "ah-practice": f"Organization/a-1.Practice-{practice}",
-        }
-        await self._fhir.search("Condition", query)
+        await self._fhir.search("Condition", encounter_filter(self._settings.practice_id, "0"))
         return True, "Condition can be searched, for ICD-10 codes beside SNOMED", ""
 
     async def _events(self) -> tuple[bool, str, str]:

@@ -12,9 +12,8 @@ from adapters.ehr.athenahealth.values import day, flag, iso_day, text
 from gateway.canonical import codes
 from gateway.kit.mapping import Row
 
-SIGNED, DELETED = "CLOSED", "DELETED"
-STATUSES: Mapping[str, str] = {SIGNED: "finished", DELETED: "entered-in-error", "SCHEDULE": "planned"}
-"""Encounter statuses; OPEN, REVIEW (a supervisor must still see it), PEND, TEMP and unknown ones are in progress."""
+SIGNED, IN_REVIEW, DELETED = "CLOSED", "REVIEW", "DELETED"
+"""Encounter statuses that mean signed, awaiting a supervisor, and gone; OPEN, PEND, TEMP and others are under way."""
 GENDERS: Mapping[str, str] = {"M": "male", "F": "female"}
 RELATIONSHIPS: Mapping[str, str] = {
     "self": "self",
@@ -27,9 +26,9 @@ RELATIONSHIPS: Mapping[str, str] = {
 """Words and numbers of the patient's relationship to the insured; all others are `other`."""
 
 
-def status(value: Any) -> str:
-    """finished for CLOSED, entered-in-error for DELETED, planned for SCHEDULE, else in-progress."""
-    return STATUSES.get(text(value), "in-progress")
+def status(_: Any) -> str:
+    """finished: an encounter that is not closed goes no further than its status."""
+    return "finished"
 
 
 def gender(value: Any) -> str:

@@ -57,7 +57,9 @@ class AthenahealthSettings(BaseModel):
         default=60, ge=0, description="Seconds between reads of the appointments feed; 0: it is not read."
     )
     lookback_minutes: int = Field(
-        default=1440, ge=0, description="How far back the very first poll re-reads what this key has consumed."
+        default=1440,
+        ge=0,
+        description="How far back the very first poll looks: at consumed rows, and at booked appointments.",
     )
     overlap_seconds: int = Field(default=300, ge=0, description="How far each poll reaches behind the one before.")
     activation_seconds: float = Field(
@@ -67,6 +69,9 @@ class AthenahealthSettings(BaseModel):
     )
     settle_seconds: float = Field(
         default=300.0, ge=0, description="How long a closed encounter is left alone: its slip may still change."
+    )
+    watch_seconds: float = Field(
+        default=60.0, ge=0, description="The least time between two looks at an encounter that is not closed yet."
     )
     reopen_days: int = Field(
         default=14, ge=0, description="How far back visits are looked at once a day for having been reopened; 0: not."

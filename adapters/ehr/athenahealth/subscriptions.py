@@ -10,7 +10,7 @@ from adapters.ehr.athenahealth.errors import VENDOR
 from adapters.ehr.athenahealth.feed import FEED, SUBSCRIBED_AT
 from adapters.ehr.athenahealth.notifications import TOPICS
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
-from adapters.ehr.athenahealth.values import text
+from adapters.ehr.athenahealth.values import practice_filter, text
 from gateway.canonical import jsonio
 from gateway.canonical.errors import UnexpectedResponse
 from gateway.canonical.models import Resource
@@ -45,7 +45,7 @@ class Subscriptions:
         """The feed's subscription unless it is not read, and one event subscription per topic when push is on."""
         held = [await self._of_feed()] if self._settings.poll_seconds else []
         if self._settings.push:
-            present = await self._fhir.search("Subscription", self._practice())
+            present = await self._fhir.search("Subscription", practice_filter(self._settings.practice_id))
             held += [await self._of_topic(topic, endpoint, present) for topic in TOPICS]
         return held
 
@@ -53,7 +53,7 @@ class Subscriptions:
         """The same topic for another time; a subscription cannot be changed, so it is made anew."""
         if subscription == FEED_ID:
             return await self._of_feed()
-        present = await self._fhir.search("Subscription", self._practice())
+        present = await self._fhir.search("Subscription", practice_filter(self._settings.practice_id))
         topic = next((t for s in present for t in TOPICS if s.get("id") == subscription and _is_of(s, t)), TOPICS[0])
         others = [s for s in present if s.get("id") != subscription]
         await self.unsubscribe(subscription)
@@ -73,7 +73,7 @@ class Subscriptions:
         """What athenahealth says of one now."""
         if subscription == FEED_ID:
             return await self.feed_status()
-        present = await self._fhir.search("Subscription", self._practice())
+        present = await self._fhir.search("Subscription", practice_filter(self._settings.practice_id))
         found = next((s for s in present if s.get("id") == subscription), None)
         return _subscribed(found) if found else Subscribed(subscription, status=SubscriptionStatus.OFF)
 
@@ -122,12 +122,9 @@ class Subscriptions:
             raise UnexpectedResponse(VENDOR, operation, "the answer names no subscription")
         return {**wanted, **made}
 
-    def _practice(self) -> dict[str, str]:
-        return {"ah-practice": f"Organization/a-1.Practice-{self._settings.practice_id}"}
-
     def _wanted(self, topic: str, endpoint: str) -> Resource:
         end = self._context.now().astimezone(UTC) + timedelta(days=self._settings.subscription_days)
-        filters = "&".join(f"{name}={value}" for name, value in self._practice().items())
+        filters = "&".join(f"{name}={value}" for name, value in practice_filter(self._settings.practice_id).items())
         content = {"url": f"{BACKPORT}/backport-payload-content", "valueCode": "id-only"}
         return {
             "resourceType": "Subscription",

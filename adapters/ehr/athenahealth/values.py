@@ -89,3 +89,13 @@ def _is_shown_twice(instant: datetime) -> bool:
 def mdy(value: date) -> str:
     """A date as the API's queries want it."""
     return value.strftime(_DAY)
+
+
+def practice_filter(practice_id: str) -> dict[str, str]:
+    """The parameter without which a FHIR search answers an error with HTTP 200 (section 13)."""
+    return {"ah-practice": f"Organization/a-1.Practice-{practice_id}"}
+
+
+def encounter_filter(practice_id: str, encounter_id: str) -> dict[str, str]:
+    """The FHIR search parameters for what belongs to an encounter."""
+    return {"encounter": f"Encounter/a-{practice_id}.encounter-{encounter_id}", **practice_filter(practice_id)}

@@ -3,9 +3,6 @@
 -- name: of_connection
 select * from ehr_subscription where clinic_id = $1 and connection = $2 order by created_at, id;
 
--- name: of_connection_locked
-select * from ehr_subscription where clinic_id = $1 and connection = $2 order by created_at, id for update;
-
 -- name: save
 insert into ehr_subscription (clinic_id, connection, id, endpoint, topic, status, counts, heartbeat_seconds, began_at,
     ends_at, last_number, missing, gap_since, heard_at, asked_at, doubted)

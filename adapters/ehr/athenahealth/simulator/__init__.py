@@ -54,6 +54,7 @@ def connection(options: SimulatorOptions) -> SandboxConnection:
         "push": knobs["push"] == "true",
         "poll_seconds": 1,
         "settle_seconds": 0,
+        "watch_seconds": 60 * options.pace,
         "activation_seconds": 2 + 2 * ACTIVATION_SECONDS * options.pace,
         "calls_per_second": int(float(knobs["calls_per_second"]) / options.pace) if options.pace else 0,
     }

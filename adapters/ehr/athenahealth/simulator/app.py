@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -63,6 +64,7 @@ class AthenaSimulator(SimulatorApp):
         self.clinicians = Clinicians(self.practice, self._told)
         self.clinicians.unsigned = dict.fromkeys(self.practice.encounters, True)
         self.signings: list[Signing] = []
+        self._versions: Counter[str] = Counter()
         self._reads = Reads(self.practice)
         self._writes = Writes(self.practice, lambda claim_id: self.feeds["claims"].happened("UpdateClaim", claim_id))
         self._fhir = FhirApi(f"{self.options.base_url}{_FHIR}", self.practice)
@@ -226,8 +228,8 @@ class AthenaSimulator(SimulatorApp):
             return
         signing = None
         if event == "Encounter.signoff":
-            version = 1 + sum(s.encounter_id == encounter_id for s in self.signings)
-            signing = Signing(encounter_id, version, time.time())
+            self._versions[encounter_id] += 1
+            signing = Signing(encounter_id, self._versions[encounter_id], time.time())
             self.signings.append(signing)
         self.events.happened(event, encounter_id, signing)
 
@@ -250,7 +252,8 @@ class AthenaSimulator(SimulatorApp):
     def _withdraw(self, body: dict[str, Any]) -> dict[str, Any]:
         encounter_id = str(body["encounter_id"])
         self.clinicians.delete(encounter_id)
-        self.signings.append(Signing(encounter_id, 1, time.time()))
+        self._versions[encounter_id] += 1
+        self.signings.append(Signing(encounter_id, self._versions[encounter_id], time.time()))
         return {"encounter_id": encounter_id, "signed_at": self.signings[-1].signed_at}
 
     def _duplicate(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.ehr.athenahealth.simulator.notification import Event, bundle
 from adapters.ehr.athenahealth.values import EASTERN, eastern_from, eastern_until
+from gateway.canonical import jsonio
 from gateway.canonical.errors import UnsupportedOperation
+from gateway.canonical.models import NotificationRequest
 from gateway.kit.contract_support import Simulator
 
 
@@ -90,6 +93,17 @@ async def test_workers_of_one_key_read_one_after_another(connect: Any, context: 
     assert len({key for key in held if "feed" in key}) == 1
     assert len([key for key in held if "feed" in key]) == 2
     assert not any("sandbox" in key for key in held if "feed" in key)
+
+
+async def test_feed_backfill_and_event_name_a_visit_by_the_same_id(ehr: Any, simulator: Simulator) -> None:
+    """However it is told, it is one encounter of the gateway, and so one claim."""
+    event = Event("Encounter.signoff", "195900", "62014", "7965", "162")
+    body = jsonio.dumps(
+        bundle(event, "s1", "https://x.test/fhir/r4/SubscriptionTopic/Encounter.signoff", datetime.now(UTC))
+    )
+    told = ehr.parse_notification(NotificationRequest("POST", "", {}, {}, body, "192.0.2.7")).refs
+    former = [ref async for ref, _ in ehr.backfill(date(2026, 3, 1), None)]
+    assert {ref.encounter_id for ref in (*told, *former)} == set(ids(await poll(ehr))) == {"62014"}
 
 
 async def test_only_followed_departments_are_yielded(connect: Any, simulator: Simulator) -> None:

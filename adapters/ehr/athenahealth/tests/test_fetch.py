@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from adapters.ehr.athenahealth.fetch import Directory
+from adapters.ehr.athenahealth.simulator.words import v1
 from gateway.canonical import codes
 from gateway.canonical.errors import (
     ErrorCode,
@@ -121,8 +123,27 @@ async def test_an_outcome_inside_a_200_is_a_failure(connect: Any, app: Any, simu
     app.practice.diagnoses["62014"][0]["icdcodes"] = []
     ehr = connect()
     ehr.fetcher._practice_id = "1"  # as a wrong practice would be
-    with pytest.raises(UnexpectedResponse):
+    with pytest.raises(UnexpectedResponse, match="Condition"):
         await ehr.fetch_encounter(REF)
+
+
+async def test_who_and_where_may_stand_on_the_appointment_alone(ehr: Any, app: Any) -> None:
+    encounter = app.practice.encounters["62014"]
+    del encounter["providerid"], encounter["departmentid"], app.practice.appointments["1050322"]["renderingproviderid"]
+    bundle = ehr.normalize(await ehr.fetch_encounter(REF))
+    assert bundle.roles["rendering_provider"] == "Practitioner/ehr1.provider-86"
+    assert bundle.location_code == "22"
+
+
+def test_the_directory_forgets_after_ten_minutes_and_is_bounded() -> None:
+    now = [0.0]
+    directory = Directory(lambda: now[0])
+    for number in range(5000):
+        directory.put(f"providers/{number}", {"providerid": number})
+    assert directory.get("providers/0") is None
+    assert directory.get("providers/4999") == {"providerid": 4999}
+    now[0] = 601.0
+    assert directory.get("providers/4999") is None
 
 
 async def test_without_insurances_of_the_visit_those_of_the_patient_are_read(ehr: Any, app: Any) -> None:
@@ -131,6 +152,28 @@ async def test_without_insurances_of_the_visit_those_of_the_patient_are_read(ehr
     app.practice.insurances["7965"] = own[:2]
     bundle = ehr.normalize(await ehr.fetch_encounter(REF))
     assert [c["subscriberId"] for c in bundle.of_type("Coverage")] == ["000123456", "77001"]
+
+
+async def test_an_encounter_without_an_appointment_leads_to_its_patient_by_itself(ehr: Any, app: Any) -> None:
+    app.practice.insurances["7965"] = app.practice.visit_insurances["1050322"]
+    encounter = app.practice.encounters["62014"]
+    del encounter["appointmentid"]
+    with pytest.raises(MappingError, match=r"Encounter\.subject"):
+        ehr.normalize(await ehr.fetch_encounter(REF))
+    encounter |= {"patientid": "7965", "encountertype": "ORDERSONLY"}
+    bundle = ehr.normalize(await ehr.fetch_encounter(REF))
+    assert len(bundle.of_type("Coverage")) == 2
+    assert "referring_provider" not in bundle.roles
+
+
+async def test_accident_data_may_come_as_an_object(ehr: Any, app: Any) -> None:
+    """Whether it is wrapped is not documented: a work accident must not be lost over it."""
+    app._reads.routes = tuple(
+        (name, pattern, (lambda call: v1({"relatedtoemployment": "true"})) if name == "accidentdata" else read)
+        for name, pattern, read in app._reads.routes
+    )
+    with pytest.raises(MappingError, match="caseinjurydate"):
+        ehr.normalize(await ehr.fetch_encounter(REF))
 
 
 async def test_athenahealths_own_claims_are_read_unless_ignored(connect: Any, simulator: Any, act: Any) -> None:

@@ -192,19 +192,33 @@ class TestInsurance:
 class TestAccident:
     @pytest.mark.parametrize(
         ("flag", "code"),
-        [("relatedtoemployment", "WPA"), ("relatedtoautoaccident", "MVA"), ("relatedtootheraccident", "")],
+        [("relatedtoemployment", "WPA"), ("relatedtoautoaccident", "MVA"), ("relatedtootheraccident", "OTH")],
     )
     def test_a_case_policy_tells_kind_date_and_state(self, visit: Any, normalized: Any, flag: str, code: str) -> None:
         visit["insurances"][1] |= {flag: "true", "caseinjurydate": "03/01/2026", "autoaccidentstate": "IL"}
         accident = normalized(visit).accident
         assert accident["date"] == "2026-03-01"
         assert accident["locationAddress"] == {"state": "IL"}
-        assert [c["code"] for c in codes.codings(accident["type"])] == ([code] if code else [])
+        assert [c["code"] for c in codes.codings(accident["type"])] == [code]
 
     def test_the_visits_own_data_count_first(self, visit: Any, normalized: Any) -> None:
         visit["accidentdata"]["relatedtoautoaccident"] = "true"
         visit["insurances"][1] |= {"relatedtoemployment": True, "caseinjurydate": "03/01/2026"}
         assert codes.codings(normalized(visit).accident["type"])[0]["code"] == "MVA"
+
+    def test_a_case_policy_of_the_patient_counts_only_for_a_visit_of_an_accident(
+        self, visit: Any, offline: Any, recorded: Any
+    ) -> None:
+        """An old work accident must not turn every later visit into one."""
+        case = {"casepolicytypename": "Workers Comp", "caseinjurydate": "01/05/2026", "relatedtoemployment": "true"}
+        of_patient = [visit["insurances"][0], {**visit["insurances"][1], **case}]
+        visit["insurances"] = []
+        plain = offline.normalize(recorded({**visit, "patientinsurance": of_patient}))
+        assert (plain.accident, [c["subscriberId"] for c in plain.of_type("Coverage")]) == (None, ["77001"])
+        visit["accidentdata"]["relatedtoemployment"] = True
+        injured = offline.normalize(recorded({**visit, "patientinsurance": of_patient}))
+        assert injured.accident["date"] == "2026-01-05"
+        assert [c["subscriberId"] for c in injured.of_type("Coverage")] == ["000123456", "77001"]
 
     def test_an_accident_without_a_date_is_a_hold(self, visit: Any, refused: Any) -> None:
         visit["accidentdata"]["relatedtoemployment"] = "true"
@@ -262,8 +276,10 @@ class TestWhetherToBill:
         self, visit: Any, offline: Any, recorded: Any, status: Any
     ) -> None:
         visit["encounter"]["status"] = status
-        with pytest.raises(NotSignedOff):
+        with pytest.raises(NotSignedOff) as raised:
             offline.normalize(recorded({"encounter": visit["encounter"]}))
+        assert raised.value.look_after == 60
+        assert ("supervisor" in str(raised.value)) is (status == "REVIEW")
 
     @pytest.mark.parametrize("kind", ["FLOWSHEET", "flowsheet", "SOMETHING"])
     def test_other_types_than_visits_are_a_hold(self, visit: Any, refused: Any, kind: str) -> None:

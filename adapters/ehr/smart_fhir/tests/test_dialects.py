@@ -205,6 +205,36 @@ class TestWhatVendorsRefuse:
         assert answer.status_code == 400
 
 
+class TestSecrets:
+    """Client authentication without a key: Oracle's in a header, Canvas's in the form."""
+
+    @pytest.mark.parametrize("name", ["oracle_health", "canvas"])
+    async def test_all_workers_share_one_token(self, name: str, playing: Any, fees: Any) -> None:
+        with playing(name) as (simulator, settings):
+            async with opened(settings, fees) as first, opened(settings, fees) as second:
+                assert await first.tokens.token() == await second.tokens.token()
+            assert simulator.ledger()["calls"]["token"] == 1
+
+    @pytest.mark.parametrize("name", ["oracle_health", "canvas"])
+    async def test_a_wrong_secret_stops_the_connection(self, name: str, playing: Any, fees: Any) -> None:
+        with playing(name) as (_, settings):
+            async with opened(settings, fees, client_secret="wrong") as ehr:
+                with pytest.raises(CredentialsRejected):
+                    await ehr.tokens.token()
+
+    async def test_a_secret_publishes_no_key(self, playing: Any, fees: Any) -> None:
+        with playing("canvas") as (_, settings):
+            async with opened(settings, fees) as ehr:
+                assert ehr.public_keys == ()
+
+    async def test_no_tokens_no_header(self, playing: Any, fees: Any) -> None:
+        with playing("hapi") as (simulator, settings):
+            sign(simulator)
+            async with opened(settings, fees) as ehr:
+                await ehr.fetch_encounter(REF)
+            assert "token" not in simulator.ledger()["calls"]
+
+
 class TestQuirks:
     """Quirks that belong to no one vendor, by the simulator's knobs."""
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from adapters.ehr.athenahealth.simulator import events
 from gateway.canonical import jsonio
+from gateway.kit.simulator_signing import WebhookSender
 
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition"
 
@@ -24,6 +26,8 @@ class Hook:
     url: str = ""
     answer: int = 202
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    hang: threading.Event | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -38,6 +42,8 @@ def hook() -> Iterator[Hook]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             found.received.append(({k.lower(): v for k, v in self.headers.items()}, body))
+            if found.hang is not None:
+                found.hang.wait(5)
             self.send_response(found.answer)
             self.end_headers()
 
@@ -122,6 +128,21 @@ class TestPaceOfTheVendor:
             client.act("advance", seconds=601)
         client.act("advance", seconds=7 * 86400)
         assert client.act("replay") == {"replayed": 0}
+
+
+def test_an_answer_that_takes_too_long_is_none(client: Any, hook: Hook) -> None:
+    """Two seconds at the vendor; a tenth here."""
+    assert events.DELIVERY_SECONDS == 2.0
+    client.app.events._sender = WebhookSender(0.1)
+    hook.hang = threading.Event()
+    create(client, wanted(client, hook))
+    client.act("sign", encounter_ids=["62014"])
+    settled(client, hook, 1)
+    assert client.http.get("/_sim/ledger").json()["signed"][0]["delivered_at"] is None
+    hook.hang.set()
+    client.act("advance", seconds=60)
+    settled(client, hook, 2)
+    assert len(set(hook.ids)) == 1
 
 
 def test_a_duplicate_carries_the_same_event(client: Any, hook: Hook) -> None:
