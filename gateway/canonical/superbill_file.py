@@ -69,8 +69,9 @@ def read_superbills(content: bytes, layout: Layout) -> SuperbillFile:
 
 
 def _headers(layout: Layout) -> dict[str, str]:
-    """Our column to the file's header."""
-    return {column: layout.columns.get(column, column) for column in COLUMNS}
+    """Our column to the file's header; empty where the map gives a column's own name to another one."""
+    claimed = {header.casefold() for header in layout.columns.values()}
+    return {c: layout.columns.get(c, "" if c in claimed else c) for c in COLUMNS}
 
 
 def _rows(content: bytes, layout: Layout) -> Iterator[_Row]:
@@ -118,7 +119,7 @@ def _places(header: Sequence[str], layout: Layout) -> dict[str, int]:
     """Our column to its place in a row; raises `_Refused` for the first mistake in the header."""
     if not header:
         raise _Refused(Problem(1, "", "the file is empty", "Export it again."))
-    ours = {name.casefold(): column for column, name in _headers(layout).items()}
+    ours = {name.casefold(): column for column, name in _headers(layout).items() if name}
     places: dict[str, int] = {}
     for place, name in enumerate(header):
         column = ours.get(name.casefold())
@@ -133,7 +134,7 @@ def _places(header: Sequence[str], layout: Layout) -> dict[str, int]:
     absent = next((column for column in needed if column not in places), None)
     if absent is not None:
         fix = "Export it, or correct its header in superbills.columns."
-        raise _Refused(Problem(1, _headers(layout)[absent], "the column is not in the file", fix))
+        raise _Refused(Problem(1, _headers(layout)[absent] or absent, "the column is not in the file", fix))
     return places
 
 

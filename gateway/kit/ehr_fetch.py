@@ -6,10 +6,9 @@ Source: shared vendors generic_smart_fhir sections 3 and 9. A third wave happens
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable, Container, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from gateway.kit.ehr_cache import ResourceCache
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.ehr_element import parsed_instant
 from gateway.kit.ehr_references import is_vendor_id, local_reference, references_at
+from gateway.kit.together import together
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class EncounterFetcher:
         first = [self._encounter(client, ref)]
         if not self._anchored:
             first += [self._search(client, search, ref.encounter_id) for search in self._by_encounter]
-        found.add(await _together(first))
+        found.add(await together(first))
         encounter = found.resources.pop(f"Encounter/{ref.encounter_id}")
         await self._follow(client, found, encounter)
         return EncounterRecord(ref, client.base_url, encounter, tuple(found.resources.values()), client.requests)
@@ -160,7 +160,7 @@ class EncounterFetcher:
             reads = [self._referenced(client, reference) for reference in found.unread(encounter, coming)]
             if not searches and not reads:
                 return
-            found.add(await _together([*searches, *reads]))
+            found.add(await together([*searches, *reads]))
             searches, coming = [], set()
 
     async def _encounter(self, client: FhirClient, ref: EncounterRef) -> list[Resource]:
@@ -282,14 +282,3 @@ def _patient_id(encounter: Resource, base_url: str) -> str | None:
     subject = next(references_at(encounter, "subject"), None)
     reference = local_reference(subject, base_url)
     return reference.removeprefix("Patient/") if reference and reference.startswith("Patient/") else None
-
-
-async def _together(reads: list[Coroutine[Any, Any, list[Resource]]]) -> list[list[Resource]]:
-    """Run reads at once; the first failure cancels the others and is raised as it is."""
-    tasks = [asyncio.create_task(read) for read in reads]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

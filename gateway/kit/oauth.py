@@ -24,7 +24,6 @@ from gateway.kit.sealing import seal, unseal
 from gateway.kit.tokens import AccessToken, CachedTokens, TokenRefusal, json_object, read_token, token_refusal
 from gateway.ports.context import AdapterContext
 
-EARLY = timedelta(seconds=60)
 _PURPOSE = "oauth-tokens"
 
 
@@ -66,10 +65,10 @@ class OAuthClient:
 
 @dataclass(frozen=True, slots=True)
 class SharedTokens:
-    """What lies sealed in the shared values: the tokens and when the access token ends (UTC)."""
+    """What lies sealed in the shared values: the tokens, and when to renew them (UTC), a minute before they end."""
 
     access_token: str
-    expires_at: datetime
+    renew_at: datetime
     scopes: tuple[str, ...]
     refresh_token: str = ""
 
@@ -78,7 +77,7 @@ class SharedTokens:
 
     def lasts(self, now: datetime) -> bool:
         """Whether the access token is good for a while yet."""
-        return bool(self.access_token) and now < self.expires_at - EARLY
+        return bool(self.access_token) and now < self.renew_at
 
 
 class _SealedTokens(CachedTokens):
@@ -105,7 +104,7 @@ class _SealedTokens(CachedTokens):
                 held = await self.read()  # another worker may just have done it
                 if held is None or held.access_token == refused or not held.lasts(self._context.now()):
                     held = await self._ask(held)
-        left = (held.expires_at - EARLY - self._context.now()).total_seconds()
+        left = (held.renew_at - self._context.now()).total_seconds()
         return AccessToken(held.access_token, frozenset(held.scopes), self._clock() + max(left, 0.0))
 
     async def read(self) -> SharedTokens | None:
@@ -117,7 +116,7 @@ class _SealedTokens(CachedTokens):
         kept = jsonio.loads(opened)
         return SharedTokens(
             kept["access_token"],
-            datetime.fromisoformat(kept["expires_at"]),
+            datetime.fromisoformat(kept["renew_at"]),
             tuple(kept["scopes"]),
             kept["refresh_token"],
         )
@@ -126,7 +125,7 @@ class _SealedTokens(CachedTokens):
         """Put tokens in the place of the former ones."""
         values: dict[str, Any] = {
             "access_token": tokens.access_token,
-            "expires_at": tokens.expires_at.isoformat(),
+            "renew_at": tokens.renew_at.isoformat(),
             "scopes": list(tokens.scopes),
             "refresh_token": tokens.refresh_token,
         }
@@ -143,8 +142,8 @@ class _SealedTokens(CachedTokens):
         token = read_token(self._vendor, response, asked_for=self.scopes, asked_at=0.0)
         given = json_object(response).get("refresh_token")
         refresh = given if isinstance(given, str) and given else refresh_token
-        expires_at = self._context.now() + timedelta(seconds=token.renew_at) + EARLY
-        return SharedTokens(token.value, expires_at, tuple(sorted(token.scopes)), refresh)
+        renew_at = self._context.now() + timedelta(seconds=token.renew_at)
+        return SharedTokens(token.value, renew_at, tuple(sorted(token.scopes)), refresh)
 
 
 class ClientSecretTokens(_SealedTokens):

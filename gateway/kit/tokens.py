@@ -100,7 +100,7 @@ class CachedTokens(ABC):
 
 
 def read_token(vendor: str, response: httpx.Response, *, asked_for: Iterable[str], asked_at: float) -> AccessToken:
-    """The token of a successful answer (RFC 6749 section 5.1); renewed a tenth of its life early, 30 s at most."""
+    """The token of a successful answer (RFC 6749 section 5.1); renewed a tenth of its life early, 60 s at most."""
     body = json_object(response)
     value, kind = body.get("access_token"), body.get("token_type", "bearer")
     if not isinstance(value, str) or not value.isprintable() or not value:
@@ -110,7 +110,7 @@ def read_token(vendor: str, response: httpx.Response, *, asked_for: Iterable[str
     scope = body.get("scope")
     granted = frozenset(scope.split() if isinstance(scope, str) else asked_for)
     seconds = _lifetime(body.get("expires_in"))
-    return AccessToken(value, granted, asked_at + seconds - min(30.0, seconds / 10))
+    return AccessToken(value, granted, asked_at + seconds - min(60.0, seconds / 10))
 
 
 def token_refusal(vendor: str, response: httpx.Response) -> AdapterError:

@@ -14,7 +14,7 @@ from gateway.canonical.models import ClaimBundle
 from gateway.pipeline.check import check
 from gateway.pipeline.context import DONE, Next, Pipeline
 from gateway.pipeline.holding import hold_job
-from gateway.pipeline.normalize import normalize
+from gateway.pipeline.normalize import NOT_SIGNED_OFF, normalize
 from gateway.pipeline.poll import poll
 from gateway.pipeline.reconcile import reconcile
 from gateway.pipeline.route import route
@@ -27,7 +27,6 @@ from gateway.ports.records import Hold, Job, JobKind
 
 log = logging.getLogger(__name__)
 
-NOT_SIGNED_OFF = "not signed off yet"  # `accept` brings such a job forward when a notice comes
 STOPPED_RECHECK = timedelta(minutes=10)  # resuming wakes what waits
 
 
@@ -114,13 +113,20 @@ async def _settle(pipeline: Pipeline, job: Job, failure: GatewayError) -> Next:
 
 
 async def _watch(pipeline: Pipeline, job: Job, failure: GatewayError, code: str) -> Next:
-    """Look again later; what is not signed off for days is shown to a person."""
+    """Look again later; what is not signed off for days is shown to a person.
+
+    A notice that came while this was being looked at waits behind this job: it does the looking then, and at once.
+    """
     waited = pipeline.now() - job.created_at
     if waited > pipeline.retry.watch_for:
         return await _give_up(pipeline, job, failure.findings, code)
     least = failure.look_after if isinstance(failure, NotSignedOff) else 0.0
     delay = max(pipeline.retry.watch_delay(waited), timedelta(seconds=least))
-    return await _postpone(pipeline, job, delay, NOT_SIGNED_OFF, failed=False)
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        if not await unit.give_way(job):
+            await unit.postpone(job, delay, reason=NOT_SIGNED_OFF, failed=False)
+        await unit.commit(_failure(pipeline, Step.RETRY_SCHEDULED, job, NOT_SIGNED_OFF))
+    return DONE
 
 
 async def _settle_bug(pipeline: Pipeline, job: Job, bug: Exception) -> Next:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from gateway.canonical.audit_event import Step
@@ -28,6 +28,8 @@ from gateway.ports.records import EncounterRow, Job, JobKind, NewJob, Normalized
 from gateway.ports.stores import UnitOfWork
 
 MOST_SOURCE_FINDINGS = 20
+NOT_SIGNED_OFF, SETTLING = "not signed off yet", "settling"
+"""Why a job waits without having failed: `accept` brings such a job forward when a notice comes."""
 
 
 async def normalize(pipeline: Pipeline, job: Job) -> Next:
@@ -44,7 +46,17 @@ async def normalize(pipeline: Pipeline, job: Job) -> Next:
         return await withdraw(pipeline, job, row)
     record = await with_superbill(pipeline, job, row, adapter, record)
     bundle = _normalized(adapter, record)
+    if job.last_error == NOT_SIGNED_OFF and adapter.settle_seconds:
+        return await _let_settle(pipeline, job, timedelta(seconds=adapter.settle_seconds))
     return await _take(pipeline, job, row, partial(_claim, pipeline, job, bundle))
+
+
+async def _let_settle(pipeline: Pipeline, job: Job, delay: timedelta) -> Next:
+    """A watched encounter that is signed off at last was signed a moment ago: its charges may still change."""
+    async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        await unit.postpone(job, delay, reason=SETTLING, failed=False)
+        await unit.commit(pipeline.event(Step.RETRY_SCHEDULED, job, error_code=SETTLING))
+    return DONE
 
 
 def _ref(job: Job, row: EncounterRow) -> EncounterRef:

@@ -66,7 +66,7 @@ async def take_file(
     offered = [*(_offer(link.keys, s) for s in file.superbills), *_refusals(link.keys, file.refused)]
     async with pipeline.store.unit_of_work(clinic_id) as unit:
         taken = await unit.take_superbills(link.connection, digest, offered)
-        await unit.accept([_wake(link.connection, encounter, digest, trace) for encounter in taken.encounters])
+        await unit.accept([_wake(link.connection, encounter, trace) for encounter in taken.encounters])
         event = _event(pipeline, clinic_id, trace, digest, taken.encounters)
         event = replace(event, source=source, network_address=address, target=link.connection)
         await unit.commit(*_told(event, file))
@@ -98,9 +98,9 @@ def _refusals(keys: Keys, refused: Sequence[RefusedSuperbill]) -> list[OfferedSu
     return offered
 
 
-def _wake(connection: str, encounter: WaitingEncounter, digest: str, trace: str) -> Arrival:
-    """A superbill that comes is a change of its encounter; the same file tells it once."""
-    ref = EncounterRef(encounter.ehr_encounter_id, f"superbill:{encounter.encounter_id}:{digest}")
+def _wake(connection: str, encounter: WaitingEncounter, trace: str) -> Arrival:
+    """A superbill that comes is a change of its encounter; each intake tells it once."""
+    ref = EncounterRef(encounter.ehr_encounter_id, f"superbill:{encounter.encounter_id}:{trace}")
     return Arrival(connection, encounter.encounter_id, ref, trace)
 
 

@@ -63,6 +63,7 @@ class Job:
     created_at: datetime
     owner: int
     priority: int = 0
+    last_error: str = ""  # why it was put off last
 
 
 def transmit_key(connection: str) -> str:

@@ -176,6 +176,9 @@ class UnitOfWork(SuperbillWork, Protocol):
     async def postpone(self, job: Job, delay: timedelta, *, reason: str, failed: bool) -> None:
         """Give a job back to the queue for after `delay`, by the store's clock; `failed` counts an attempt."""
 
+    async def give_way(self, job: Job) -> bool:
+        """Complete an owned job if another one of its key and kind waits behind it; False (and nothing done) if not."""
+
     async def dead_letter(self, job: Job, reason: str) -> None:
         """Take a job off the queue for good, kept with its reason."""
 

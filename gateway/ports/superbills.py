@@ -100,7 +100,7 @@ class SuperbillWork(Protocol):
     """What one transaction does with superbills."""
 
     async def take_superbills(self, connection: str, file_digest: str, offered: Sequence[OfferedSuperbill]) -> Taken:
-        """Keep what is new or changed. A superbill once taken from a file is not taken from that file again.
+        """Keep what is new or changed. What was taken from a file once is not taken from that file again.
 
         A refused one never replaces one that was good.
         """

@@ -24,8 +24,9 @@ class SuperbillUnit(StepWork):
         await self._lock([*(o.visit_key for o in offered), *(o.id for o in offered)])
         known = {row["id"]: row for row in await self._fetch("known", connection, [o.id for o in offered])}
         await self._lock([row["visit_key"] for row in known.values()])
-        good = [o.id for o in offered if o.claim is not None]
-        fresh = {row["superbill_id"] for row in await self._fetch("intake", connection, file_digest, good)}
+        good = [o for o in offered if o.claim is not None]
+        taken = ([o.id for o in good], [o.digest for o in good])
+        fresh = {row["superbill_id"] for row in await self._fetch("intake", connection, file_digest, *taken)}
         news = [o for o in offered if _is_news(o, known.get(o.id), fresh)]
         await self._keep(connection, news)
         keys = {o.visit_key for o in news} | {known[o.id]["visit_key"] for o in news if o.id in known}

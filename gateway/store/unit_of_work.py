@@ -178,6 +178,14 @@ class StepWork:
         """Give a job back to the queue for later."""
         await self._fenced(job, _QUEUE["postpone"], delay, reason, int(failed))
 
+    async def give_way(self, job: Job) -> bool:
+        """Complete an owned job that another one of its key and kind waits behind; none comes until this unit ends."""
+        await self._execute(_ENCOUNTERS["lock_keys"], [job.ordering_key])
+        if not await self._value(_QUEUE["has_follower"], job.ordering_key, job.id, job.kind.value):
+            return False
+        await self._fenced(job, _QUEUE["finish"])
+        return True
+
     async def dead_letter(self, job: Job, reason: str) -> None:
         """Take a job off the queue for good."""
         await self._fenced(job, _QUEUE["dead_letter"], reason)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from gateway.pipeline.context import RetryPolicy
-from gateway.pipeline.jobs import NOT_SIGNED_OFF
+from gateway.pipeline.normalize import NOT_SIGNED_OFF
 
 RUN_IN = "select extract(epoch from run_at - clock_timestamp())::float8 from job where kind = 'normalize'"
 JOBS = "select count(*) from job where kind = 'normalize'"
@@ -42,6 +42,34 @@ async def test_a_look_that_costs_a_call_waits_as_long_as_the_adapter_says(world:
     await world.notify()
     await world.work()
     assert 290 < await world.one(RUN_IN) <= 300
+
+
+async def test_a_watched_encounter_that_is_found_signed_settles_once(world: Any) -> None:
+    world.ehr_.settle_seconds = 600.0
+    world.ehr_.unsigned = True
+    await world.notify()
+    await world.later()
+    world.ehr_.unsigned = False
+    await world.later()
+    assert await world.one("select state from encounter") == "received"
+    assert 590 < await world.one(RUN_IN) <= 600
+    await world.later()
+    assert await world.one("select state from encounter") == "submitted"
+
+
+async def test_a_watched_encounter_of_whose_signing_the_ehr_told_settles_no_second_time(world: Any) -> None:
+    world.ehr_.settle_seconds = 600.0
+    world.ehr_.unsigned = True
+    await world.notify()
+    await world.later()
+    async with world.store.acquire() as connection:
+        await connection.execute("update job set run_at = clock_timestamp() + interval '5 hours'")
+    world.ehr_.unsigned = False
+    world.ehr_.version += 1
+    await world.notify()
+    assert 590 < await world.one(RUN_IN) <= 600
+    await world.later()
+    assert await world.one("select state from encounter") == "submitted"
 
 
 async def test_after_two_weeks_without_a_signature_a_person_is_told(world: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -27,6 +28,7 @@ from gateway.pipeline.receive import receive
 from gateway.pipeline.superbill import Intake, superbills_job, take_file
 from gateway.ports.billing import BillingCapability
 from gateway.ports.superbills import SuperbillLink
+from gateway.store.postgres import PostgresStore
 from gateway.superbill_intake import DropPlace
 
 CLINIC = "clinic-a"
@@ -189,6 +191,15 @@ async def test_an_old_file_that_comes_again_changes_nothing_back_and_a_new_one_m
     assert len(office.world.billing_.saved) == 2
     await office.take(line(), line("SB-9", "ZZ000009"))
     assert [saved.partition("~")[0] for saved in office.world.billing_.saved] == ["120.00", "130.00", "120.00"]
+
+
+async def test_the_same_file_read_with_another_column_map_is_news(office: Office, link: SuperbillLink) -> None:
+    await office.sign("e1")
+    await office.take(line(charge="60.00", quantity="2"))
+    read_anew = replace(link, layout=Layout(columns={"unit_price": "charge"}))
+    office.world.pipeline = replace(office.world.pipeline, superbills={CLINIC: read_anew})
+    await office.take(line(charge="60.00", quantity="2"))
+    assert [saved.partition("~")[0] for saved in office.world.billing_.saved] == ["60.00", "120.00"]
 
 
 async def test_zero_means_the_fee_schedule(office: Office, clinic: ClinicFacts) -> None:
@@ -406,3 +417,31 @@ async def test_a_folder_that_cannot_be_read_stops_nothing_else(office: Office, f
     assert await office.world.one("select count(*) from connection_stop") == 0
     await office.sign("e1")
     assert await office.states() == [("e1", "received")]
+
+
+async def test_a_superbill_that_comes_while_its_encounter_is_being_looked_at_is_not_left_waiting(
+    office: Office, database: dict[str, Any]
+) -> None:
+    """Another process takes the file in just after a worker has seen that there is no superbill."""
+    normalize = office.ehr.normalize
+
+    async def take_elsewhere() -> None:
+        async def arguments() -> dict[str, Any]:
+            return database
+
+        store = PostgresStore(arguments)
+        await store.open()
+        await take_file(replace(office.world.pipeline, store=store), CLINIC, superbill_file(line()), source="test")
+        await store.close()
+
+    def with_the_file_meanwhile(record: EncounterRecord) -> EncounterBundle:
+        office.ehr.normalize = normalize  # type: ignore[method-assign]
+        elsewhere = threading.Thread(target=lambda: asyncio.run(take_elsewhere()))
+        elsewhere.start()
+        elsewhere.join()
+        return normalize(record)
+
+    office.ehr.normalize = with_the_file_meanwhile  # type: ignore[method-assign]
+    await office.sign("e1")
+    await office.world.work()
+    assert await office.states() == [("e1", "submitted")]

@@ -193,6 +193,16 @@ def test_a_required_column_must_be_there_and_so_must_a_mapped_one() -> None:
     assert read({name: ROW[name] for name in ROW if name != "facility"}).problems == ()
 
 
+def test_a_header_that_is_given_to_another_column_is_no_longer_its_own() -> None:
+    file = read(ROW, SECOND, layout=Layout(columns={"unit_price": "charge"}))
+    item = file.superbills[0].claim["item"][1]
+    assert item["unitPrice"] == {"value": Decimal("1028.00"), "currency": "USD"}
+    assert "net" not in item
+    without = {name: value for name, value in ROW.items() if name != "facility"}
+    taken = Layout(columns={"facility": "mrn"})
+    assert told(read(without, layout=taken)) == [(1, "mrn", "the column is not in the file")]
+
+
 def test_a_column_that_is_there_twice_is_refused() -> None:
     content = written(ROW).replace(b"facility", b"mrn", 1)
     assert told(read_superbills(content, LAYOUT)) == [(1, "mrn", "the column is there twice")]

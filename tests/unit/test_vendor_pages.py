@@ -39,7 +39,7 @@ def loaded(block: str, directory: Path) -> LoadedSettings:
         )
     path = directory / "gateway.yaml"
     path.write_text(block, "utf-8")
-    return load_settings(path, dict.fromkeys(re.findall(r"env:(\w+)", block), "made-up-secret-of-a-page"))
+    return load_settings(path, dict.fromkeys(re.findall(r"env:(\w+)", block), "a-made-up-secret-of-32-characters"))
 
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS)

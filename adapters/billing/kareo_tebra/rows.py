@@ -109,7 +109,7 @@ PATIENT_ROWS = (
 CASE_ROWS = (
     Row("Condition.RelatedToAutoAccident", _ACCIDENT_TYPE.format("MVA"), yes),
     Row("Condition.RelatedToEmployment", _ACCIDENT_TYPE.format("WPA"), yes),
-    Row("Condition.RelatedToOther", f"{_ACCIDENT_TYPE.format('SPT')} | {_ACCIDENT_TYPE.format('SCHOOL')}", yes),
+    Row("Condition.RelatedToOther", " | ".join(_ACCIDENT_TYPE.format(kind) for kind in ("SPT", "SCHOOL", "OTH")), yes),
     Row("Dates.AccidentDate", "Claim.accident.date", midnight),
     Row("Dates.InjuryStartDate", "onset.timingDate", midnight),
 )

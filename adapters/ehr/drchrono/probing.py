@@ -114,6 +114,9 @@ class Prober:
             return Probe("time zone and doctors", ok=False, detail=f"DrChrono's is {', '.join(away)}", remedy=remedy)
         bare = [str(d.get("id")) for d in doctors if not self._taxonomy(d)]
         told = [f"without NPI: {', '.join(nameless)}"] if nameless else []
+        groups = {str(d["group_npi_number"]) for d in doctors if d.get("group_npi_number")}
+        foreign = sorted(groups - {self.context.clinic.billing_provider.npi})
+        told += [f"group NPI in DrChrono, and not who bills in gateway.yaml: {', '.join(foreign)}"] if foreign else []
         told += [f"no taxonomy among the clinic's providers: {', '.join(bare)}"] if bare else []
         return Probe("time zone and doctors", ok=True, detail="; ".join(told))
 

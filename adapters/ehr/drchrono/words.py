@@ -17,7 +17,6 @@ FILING = "https://codesystem.x12.org/005010/1032"
 RELATIONSHIPS = "https://codesystem.x12.org/005010/1069"
 CUSTOM_CODES = "urn:drchrono:custom-code"
 PAYER_IDS = "urn:drchrono:payer-id"
-PROVIDER_NUMBERS = "urn:drchrono:provider-number"
 RECORD_NUMBERS = "urn:drchrono:chart-id"
 
 FILING_CODES = frozenset(

@@ -17,14 +17,15 @@ create table superbill (
 );
 create index superbill_by_visit on superbill (clinic_id, connection, visit_key);
 
--- From which file a superbill was taken: an old file that comes again changes nothing back.
+-- What was taken from which file: an old file that comes again changes nothing back, unless it is read in another way.
 create table superbill_intake (
     clinic_id    text        not null,
     connection   text        not null,
     file_digest  text        not null,
     superbill_id text        not null,
+    digest       bytea       not null,  -- of the superbill
     taken_at     timestamptz not null default clock_timestamp(),
-    primary key (clinic_id, connection, file_digest, superbill_id)
+    primary key (clinic_id, connection, file_digest, superbill_id, digest)
 );
 
 -- Whose visit an encounter is, as it was fetched last.

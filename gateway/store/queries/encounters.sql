@@ -26,11 +26,12 @@ brought_forward as (
     update job j
     set run_at = least(j.run_at, clock_timestamp() + $8::interval),
         priority = least(j.priority, $9::smallint),
+        last_error = case when clock_timestamp() + $8::interval < j.run_at then '' else j.last_error end,
         arguments = (j.arguments::jsonb || jsonb_build_object(
             'changed_at', greatest(j.arguments::jsonb ->> 'changed_at', fresh.changed_at)))::text
     from fresh
     where j.clinic_id = $1 and j.ordering_key = fresh.encounter_id and j.kind = 'normalize' and j.owner is null
-      and j.last_error in ('', 'not signed off yet')),
+      and j.last_error in ('', 'not signed off yet', 'settling')),
 queued as (
     insert into job (clinic_id, kind, ordering_key, arguments, trace, priority, run_at)
     select $1, 'normalize', encounter_id, json_build_object('encounter_id', encounter_id, 'changed_at', changed_at)::text, trace,

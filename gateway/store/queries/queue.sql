@@ -47,7 +47,7 @@ set owner = $1, lease_until = clock_timestamp() + make_interval(secs => $3)
 from ready
 where job.clinic_id = ready.clinic_id and job.id = ready.id
 returning job.clinic_id, job.id, job.kind, job.ordering_key, job.arguments, job.trace, job.attempts,
-    job.created_at, job.owner, job.priority;
+    job.created_at, job.owner, job.priority, job.last_error;
 
 -- name: finish
 delete from job where clinic_id = $1 and id = $2 and owner = $3 returning id;
@@ -68,6 +68,9 @@ update job
 set owner = null, lease_until = null, run_at = clock_timestamp() + $4::interval, last_error = $5, attempts = attempts + $6
 where clinic_id = $1 and id = $2 and owner = $3
 returning id;
+
+-- name: has_follower
+select exists (select 1 from job where clinic_id = $1 and ordering_key = $2 and id > $3 and kind = $4);
 
 -- name: dead_letter
 with gone as (

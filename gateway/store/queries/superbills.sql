@@ -1,9 +1,9 @@
 -- Superbills and the visits that wait for them. Whoever reads or changes a visit holds the lock of its key.
 
 -- name: intake
--- Which of the superbills ($4) have not been taken from this file ($3) before.
-insert into superbill_intake (clinic_id, connection, file_digest, superbill_id)
-select $1, $2, $3, id from unnest($4::text[]) as id
+-- Which of the superbills ($4, $5) have not been taken from this file ($3) before.
+insert into superbill_intake (clinic_id, connection, file_digest, superbill_id, digest)
+select $1, $2, $3, id, digest from unnest($4::text[], $5::bytea[]) as t(id, digest)
 on conflict do nothing
 returning superbill_id;
 

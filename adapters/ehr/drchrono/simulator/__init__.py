@@ -13,6 +13,7 @@ envelope.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -196,8 +197,10 @@ class DrChronoSimulator(SimulatorApp):
         self.webhooks.flush()
 
     async def _advance(self, body: dict[str, Any]) -> dict[str, Any]:
-        self.clock.ahead += float(body["seconds"])
-        return {"ahead": self.clock.ahead, "retried": await self.webhooks.pump()}
+        if "stop" in body:
+            self.clock.stopped_at = time.time() if body["stop"] else None
+        self.clock.ahead += float(body.get("seconds", 0))
+        return {"now": self.clock.now(), "ahead": self.clock.ahead, "retried": await self.webhooks.pump()}
 
     def _set_lag(self, body: dict[str, Any]) -> dict[str, Any]:
         self.store.lag = float(body["lag"])

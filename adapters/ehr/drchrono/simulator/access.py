@@ -10,7 +10,7 @@ import secrets
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from adapters.ehr.drchrono.simulator.store import Clock
 from gateway.kit.simulator_http import Refused, Request, Response, plain_json
@@ -181,8 +181,3 @@ class Authorization:
         self.granted += 1
         tokens = {"access_token": access, "refresh_token": refresh}
         return plain_json({**tokens, "token_type": "Bearer", "expires_in": TOKEN_SECONDS, "scope": grant.scope})
-
-
-def clicked(location: str) -> dict[str, str]:
-    """The parameters with which the browser is sent back."""
-    return dict(parse_qsl(urlsplit(location).query))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from adapters.ehr.drchrono.simulator.access import PERMISSIONS, SCOPES, Authorization, Throttle, detail
+from adapters.ehr.drchrono.simulator.access import ALL_PERMISSIONS, SCOPES, Authorization, Throttle, detail
 from adapters.ehr.drchrono.simulator.store import Object, Store
 from gateway.kit.simulator_http import Refused, Request, Response, parse_object, plain_json
 
@@ -96,7 +96,7 @@ class RestApi:
 
     def _single(self, kind: str, key: str, asked: Mapping[str, str]) -> Response:
         if (kind, key) == ("users", "current"):
-            permissions = {name: name in self.authorization.permissions for name in _permission_names()}
+            permissions = {name: name in self.authorization.permissions for name in ALL_PERMISSIONS}
             return plain_json({**self.user, "permissions": permissions})
         found = self.store.read(kind, key)
         if found is None:
@@ -192,10 +192,6 @@ class RestApi:
 def bad(errors: Object) -> Refused:
     """A 400 as the REST framework gives it: field to messages."""
     return Refused(plain_json(errors, 400))
-
-
-def _permission_names() -> list[str]:
-    return sorted({name for names in PERMISSIONS.values() for name in names})
 
 
 def _shown(kind: str, obj: Object, *, verbose: bool) -> Object:

@@ -20,14 +20,15 @@ INDEXED = {"line_items": "appointment", "patient_authorizations": "patient"}
 
 @dataclass(slots=True)
 class Clock:
-    """The vendor's time: this machine's, and what a test has put it forward by. Seconds since the epoch."""
+    """The vendor's time in seconds: this machine's, or when it was stopped, and what it was put forward by."""
 
     zone: ZoneInfo
     ahead: float = 0.0
+    stopped_at: float | None = None
 
     def now(self) -> float:
-        """The present instant."""
-        return time.time() + self.ahead
+        """The present instant, in seconds since the epoch."""
+        return (time.time() if self.stopped_at is None else self.stopped_at) + self.ahead
 
     def local(self) -> str:
         """The present time as the API writes it: practice-local, without offset."""

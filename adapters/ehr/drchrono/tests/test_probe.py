@@ -30,6 +30,11 @@ class TestProbe:
         assert "place of service 11 of the clinic for 145678 (Main Office)" in probes["offices"].detail
         assert "no facility NPI" in probes["offices"].detail
 
+    async def test_another_group_npi_than_who_bills_is_told(self, ehr: Any, signed: Simulator) -> None:
+        command(signed, "change", kind="doctors", id=123456, members={"group_npi_number": "1888888884"})
+        probes = {probe.what: probe for probe in await ehr.probe()}
+        assert "who bills in gateway.yaml: 1888888884" in probes["time zone and doctors"].detail
+
     async def test_no_consent(self, opened: Any, signed: Simulator) -> None:
         found = await faults(opened(clinic_context(), refresh_token=""))
         assert "gateway connect" in found["consent"].remedy

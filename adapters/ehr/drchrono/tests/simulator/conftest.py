@@ -136,7 +136,7 @@ def practice(pace: float, hook: Hook) -> Iterator[Practice]:
 @pytest.fixture
 def until() -> Callable[[Callable[[], bool]], Any]:
     async def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while not condition():
             assert time.monotonic() < deadline, "it did not happen in time"
             await asyncio.sleep(0.005)
