@@ -26,6 +26,9 @@ from gateway.kit.simulator import FaultKind, SimulatorOptions
 from gateway.ports.context import AdapterContext
 
 _START_SECONDS = 10.0
+_MOST_ENDING = 8
+_ending: list[threading.Thread] = []
+"""Servers that were told to stop and need a moment for it: the next test does not wait for them."""
 
 
 @dataclass
@@ -99,26 +102,32 @@ def simulator_running(
 
     `ports` (see `free_ports`) and `directory` are for one that does more than HTTP.
     """
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        options = SimulatorOptions(
-            base_url=url, pace=pace, credentials=dict(credentials), data=data, ports=ports, directory=directory
-        )
-        config = uvicorn.Config(build(options), log_level="critical", timeout_graceful_shutdown=0)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + _START_SECONDS
-        while not server.started:
-            if time.monotonic() > deadline or not thread.is_alive():
-                raise RuntimeError("the simulator did not start")
-            time.sleep(0.005)
-        try:
-            yield url
-        finally:
-            server.should_exit = True
-            thread.join(_START_SECONDS)
+    listener = socket.socket()  # the server closes it
+    listener.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    options = SimulatorOptions(
+        base_url=url, pace=pace, credentials=dict(credentials), data=data, ports=ports, directory=directory
+    )
+    config = uvicorn.Config(build(options), log_level="critical", timeout_graceful_shutdown=0)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + _START_SECONDS
+    while not server.started:
+        if time.monotonic() > deadline or not thread.is_alive():
+            raise RuntimeError("the simulator did not start")
+        time.sleep(0.002)
+    try:
+        yield url
+    finally:
+        server.should_exit = True
+        _let_end(thread)
+
+
+def _let_end(thread: threading.Thread) -> None:
+    _ending[:] = [other for other in _ending if other.is_alive()] + [thread]
+    if len(_ending) > _MOST_ENDING:
+        _ending.pop(0).join(_START_SECONDS)
 
 
 def refused_url() -> str:

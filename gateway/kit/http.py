@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 
 import aiohttp
 import httpx
@@ -25,15 +26,21 @@ def open_client(
     headers: dict[str, str] | None = None,
 ) -> httpx.AsyncClient:
     """One pooled client per vendor host. Certificates are always verified; redirects are never followed."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
     return httpx.AsyncClient(
-        transport=AiohttpTransport(verify=context, limits=limits),
+        transport=AiohttpTransport(verify=trusted_authorities(), limits=limits),
         timeout=httpx.Timeout(timeout_seconds, connect=connect_seconds),
         headers=headers,
         follow_redirects=False,
     )
+
+
+@cache
+def trusted_authorities() -> ssl.SSLContext:
+    """One for all clients: reading the authorities' certificates takes longer than everything else about a client."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 @contextmanager

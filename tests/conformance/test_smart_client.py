@@ -106,7 +106,7 @@ from gateway.canonical.errors import (
 from gateway.kit.contract_support import contract_context, simulator_running
 from gateway.kit.ehr_base import SmartFhirEhr
 from gateway.kit.ehr_settings import SmartSettings
-from gateway.kit.http import open_client
+from gateway.kit.http import open_client, trusted_authorities
 from gateway.kit.smart import ASSERTION_TYPE, OAUTH_URIS, SmartBackendClient
 from gateway.kit.smart_key import SigningKey
 from gateway.kit.smart_scopes import ScopeStyle, in_style, is_covered
@@ -539,6 +539,7 @@ def certificate(directory: Path) -> Path:
 
 async def over_tls(pem: Path, newest: ssl.TLSVersion) -> int:
     """The status of a request to a server that speaks TLS up to a version; raises what the client raises."""
+    trusted_authorities.cache_clear()  # SSL_CERT_FILE may have changed
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -560,6 +561,7 @@ async def over_tls(pem: Path, newest: ssl.TLSVersion) -> int:
     finally:
         await client.aclose()
         server.close()
+        trusted_authorities.cache_clear()
 
 
 async def test_R230_certificates_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

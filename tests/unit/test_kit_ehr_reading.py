@@ -113,6 +113,7 @@ FULL: dict[str, dict[str, Any]] = {
         "performer": [{"actor": {"reference": "Practitioner/p"}}],
     },
 }
+FULL["superbill"] = FULL["claim"]
 
 
 @pytest.mark.parametrize("name", CHARGE_TABLES)
@@ -126,7 +127,7 @@ def test_a_charges_row_reads_what_its_source_says_and_nothing_else(name: str, cl
     for row in CHARGE_TABLES[name][1]:
         spy = Spy(FULL[name])
         element = Element(spy, "Charge")
-        owner = source.encounter if name == "claim" else replace(source.encounter, element=element)
+        owner = source.encounter if name in ("claim", "superbill") else replace(source.encounter, element=element)
         charge = Charge(owner, element, source, {1: entry})
         row.via(charge, *row.names)
         assert spy.seen <= set(row.names), row.target

@@ -35,9 +35,9 @@ class Practice:
     client: httpx.Client
     base: str
 
-    def sign_assertion(self, key: Any = None, **changes: Any) -> str:
-        now = int(time.time())
-        claims = {"iss": "pf-gateway-demo", "sub": "pf-gateway-demo", "aud": f"{self.base}/token", "exp": now + 300}
+    def sign_assertion(self, key: Any = None, in_seconds: int = 300, **changes: Any) -> str:
+        ends = int(time.time()) + in_seconds
+        claims = {"iss": "pf-gateway-demo", "sub": "pf-gateway-demo", "aud": f"{self.base}/token", "exp": ends}
         header = changes.pop("header", {})
         claims |= {"jti": secrets.token_hex(16), **changes}
         signer = key or ECKey.import_key(jsonio.loads(KEYS["private_jwk"]))
