@@ -105,7 +105,7 @@ async def _settle(pipeline: Pipeline, job: Job, failure: GatewayError) -> Next:
             return await _postpone(pipeline, job, timedelta(seconds=seconds), code, failed=False)
         case Retry.BACKOFF:
             recurring = "encounter_id" not in job.arguments  # as old as the connection: it never gives up
-            if not recurring and pipeline.now() - job.created_at > pipeline.retry.give_up_after:
+            if not recurring and pipeline.retry.gives_up(job.failing_since, pipeline.now()):
                 return await _dead_letter(pipeline, job, code)
             told = failure.retry_after if isinstance(failure, AdapterError) else None
             delay = max(pipeline.retry.delay(job.attempts), timedelta(seconds=told or 0.0))
