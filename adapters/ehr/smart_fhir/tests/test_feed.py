@@ -163,7 +163,10 @@ class TestRungs:
         ehr.tell("withdraw", encounter_id="e0")
         assert ids(await poll(ehr.adapter(feed=feed))) == {"e0"}
 
-    @pytest.mark.parametrize("period", [{"start": 7}, {"start": "soon"}, "today", {}])
+    @pytest.mark.parametrize(
+        "period",
+        [{"start": 7}, {"start": "soon"}, {"start": "0001-01-01T00:00:00Z"}, {"start": "9999-12-31"}, "today", {}],
+    )
     async def test_a_date_that_cannot_be_read_holds_up_nothing(self, serve: Any, period: Any) -> None:
         ehr = serve([*DAY, *visit(3, 0, period=period)])
         ehr.sign("e0", "e3")
