@@ -85,7 +85,7 @@ async def test_one_claim_that_the_ehr_fails_to_take_does_not_keep_the_others_fro
         )
         await connection.execute(
             "insert into submission (id, clinic_id, encounter_id, claim_id, connection, state, updated_at)"
-            " select 'GW2', clinic_id, 'ehr.e2', 'c2', connection, state, updated_at + interval '1 second' from submission"
+            " select 'GW2', clinic_id, 'ehr.e2', 'c2', connection, state, updated_at + interval '1 s' from submission"
         )
     plain = received.ehr_.write_back
 
