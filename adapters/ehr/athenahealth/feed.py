@@ -16,6 +16,7 @@ from adapters.ehr.athenahealth.booked import OVER_STATUSES, PAGE_ROWS, BookedApp
 from adapters.ehr.athenahealth.fetch import together
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.values import eastern_from, eastern_until, text
+from gateway.canonical.errors import AdapterError, UnexpectedResponse, VendorUnavailable
 from gateway.canonical.models import EncounterRef, Resource
 from gateway.kit.ehr_references import is_vendor_id
 from gateway.ports.context import AdapterContext
@@ -39,7 +40,11 @@ class AppointmentFeed:
         self._lock_key = f"athenahealth/feed/{hashlib.sha256(owner.encode()).hexdigest()[:16]}"
 
     async def changed(self, cursor: str | None) -> AsyncGenerator[tuple[EncounterRef, str]]:
-        """Pointers to encounters, each with the cursor to keep: the instant from which rows can be read again."""
+        """Pointers to encounters, each with the cursor to keep: the instant from which rows can be read again.
+
+        It moves with the last pointer only, and with one of consumed rows too: another connection of the same API key
+        may be the one that always reads first.
+        """
         now = self._context.now()
         since = datetime.fromisoformat(cursor) if cursor else now - timedelta(minutes=self._settings.lookback_minutes)
         kept = cursor or since.isoformat()
@@ -47,10 +52,13 @@ class AppointmentFeed:
             started = self._context.now() - timedelta(seconds=self._settings.overlap_seconds)
             consumed = await self._consumed(since, self._context.now())
             fresh = await self._unread()
-        for ref in await self._refs([*await self._booked_meanwhile(cursor), *consumed]):
+        refs, problem = await self._refs([*await self._booked_meanwhile(cursor), *consumed, *fresh])
+        for ref in refs[:-1]:
             yield ref, kept
-        for ref in await self._refs(fresh):
-            yield ref, max(since, started).isoformat()
+        for ref in refs[-1:]:
+            yield ref, kept if problem else max(since, started).isoformat()
+        if problem is not None:  # its row stays behind the cursor, and the others are told
+            raise problem
 
     async def _booked_meanwhile(self, cursor: str | None) -> list[Row]:
         """Visits that were over before the feed began to tell of them; none once it surely does."""
@@ -81,22 +89,31 @@ class AppointmentFeed:
             found += page
         return found
 
-    async def _refs(self, rows: Iterable[Row]) -> list[EncounterRef]:
-        """One pointer per encounter; a row that does not name its encounter yet is looked up."""
+    async def _refs(self, rows: Iterable[Row]) -> tuple[list[EncounterRef], AdapterError | None]:
+        """One pointer per encounter; a row that does not name its encounter yet is looked up.
+
+        With them the first failure of such a look-up: one appointment that cannot be read does not hide the others.
+        """
         followed = [row for row in rows if self._is_followed(row)]
         silent = [r for r in followed if not text(r.get("encounterid")) and _seen(r)]
-        looked_up = await together(*(self._appointment(text(row.get("appointmentid"))) for row in silent))
+        problems: list[AdapterError] = []
+        looked_up = await together(*(self._appointment(text(row.get("appointmentid")), problems) for row in silent))
         found = (encounter_ref(row) for row in [*followed, *looked_up])
-        return list({ref.dedupe_key: ref for ref in found if ref is not None}.values())
+        refs = {ref.dedupe_key: ref for ref in found if ref is not None}
+        return list(refs.values()), next(iter(problems), None)
 
     def _is_followed(self, row: Mapping[str, object]) -> bool:
         departments = self._settings.department_ids
         return not departments or text(row.get("departmentid")) in departments
 
-    async def _appointment(self, appointment_id: str) -> list[Resource]:
+    async def _appointment(self, appointment_id: str, problems: list[AdapterError]) -> list[Resource]:
         if not is_vendor_id(appointment_id):
             return []
-        return await self._api.at_most_one("appointment", f"appointments/{appointment_id}")
+        try:
+            return await self._api.at_most_one("appointment", f"appointments/{appointment_id}")
+        except (UnexpectedResponse, VendorUnavailable) as problem:
+            problems.append(problem)
+            return []
 
 
 def _seen(row: Mapping[str, object]) -> bool:

@@ -20,6 +20,8 @@ from gateway.ports.context import AdapterContext
 LOOKED_ON = "reopened-looked-on"
 """The shared value that tells on which date they were last looked for."""
 AT_ONCE = 50
+DATES_DIFFER = timedelta(days=1)
+"""West of US Eastern the day of a look goes on after it; and what a look found and a crash lost comes once more."""
 
 
 class ReopenedEncounters:
@@ -50,6 +52,6 @@ class ReopenedEncounters:
             charts = await together(*(self._api.at_most_one("encounter", path) for path in paths))
             for chart in charts:
                 reopened = day(chart.get("lastreopened"))
-                if reopened is not None and reopened >= last:
+                if reopened is not None and reopened + DATES_DIFFER >= last:
                     encounter_id = text(chart.get("encounterid"))
                     yield EncounterRef(encounter_id, f"Encounter/{encounter_id}@{reopened}/{today}")

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from adapters.ehr.athenahealth.simulator.notification import Event, bundle
 from adapters.ehr.athenahealth.values import EASTERN, eastern_from, eastern_until
 from gateway.canonical import jsonio
-from gateway.canonical.errors import UnsupportedOperation
+from gateway.canonical.errors import UnsupportedOperation, VendorUnavailable
 from gateway.canonical.models import NotificationRequest
 from gateway.kit.contract_support import Simulator
+from gateway.kit.simulator import FaultKind
 
 
 async def poll(ehr: Any, cursor: str | None = None) -> list[Any]:
@@ -50,6 +51,35 @@ async def test_the_cursor_of_consumed_rows_stays_until_new_ones_come(ehr: Any, s
     again = await poll(ehr, start)
     assert [cursor for _, cursor in again][:1] == [start]
     assert again[-1][1] >= first
+
+
+async def test_a_connection_that_another_one_of_its_key_forestalls_moves_its_cursor_too(
+    connect: Any, simulator: Simulator
+) -> None:
+    """Two connections of one practice, each with departments of its own: both read what either has consumed."""
+    start = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    await poll(connect(overlap_seconds=0), start)
+    ((_, cursor),) = await poll(connect(overlap_seconds=0), start)
+    assert cursor > start
+
+
+async def test_one_appointment_that_cannot_be_read_hides_no_other_and_stays_behind_the_cursor(
+    connect: Any, simulator: Simulator, app: Any
+) -> None:
+    row = app.practice.appointments["1050322"]
+    silent = {k: v for k, v in row.items() if k != "encounterid"}
+    adapter, start = connect(), (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+
+    async def consumed(*_: Any) -> list[Any]:
+        return [{**silent, "appointmentid": "7"}, row]
+
+    adapter.feed._consumed = consumed
+    simulator.fail("appointment", FaultKind.GARBAGE, times=9)
+    found = []
+    with pytest.raises(VendorUnavailable):
+        async for pair in adapter.changed_encounters(start):
+            found.append(pair)  # noqa: PERF401 - it ends with an error
+    assert [(ref.encounter_id, cursor) for ref, cursor in found] == [("62014", start)]
 
 
 async def test_rows_without_news_have_the_same_key(ehr: Any, simulator: Simulator) -> None:
@@ -168,7 +198,13 @@ class TestReopened:
         ((ref, position),) = await poll(later(1), cursor)
         assert (ref.encounter_id, position) == ("62014", cursor)
         assert await poll(later(1), cursor) == []
-        assert await poll(later(2), cursor) == []
+
+    async def test_what_a_look_found_and_a_crash_lost_is_found_once_more(self, later: Any, app: Any) -> None:
+        """Nor is one lost that is reopened after the look, on a day that is not over yet where the practice is."""
+        cursor = (datetime.now(UTC) + timedelta(minutes=9)).isoformat()
+        await poll(later(0), cursor)
+        app.clinicians.reopen("62014")
+        assert [len(await poll(later(day), cursor)) for day in (1, 2, 3)] == [1, 1, 0]
 
     async def test_a_second_reopening_has_another_key(self, later: Any, app: Any) -> None:
         await poll(later(0))
