@@ -30,15 +30,14 @@ brought_forward as (
         arguments = (j.arguments::jsonb || jsonb_build_object(
             'changed_at', greatest(j.arguments::jsonb ->> 'changed_at', fresh.changed_at)))::text
     from fresh, (select array['', 'not signed off yet', 'settling'] as reasons, clock_timestamp() + $8::interval as at) waits
-    where j.clinic_id = $1 and j.ordering_key = fresh.encounter_id and j.kind = 'normalize' and j.owner is null),
+    where j.clinic_id = $1 and j.ordering_key = fresh.encounter_id and j.kind = 'normalize' and j.owner is null
+    returning j.ordering_key),
 queued as (
     insert into job (clinic_id, kind, ordering_key, arguments, trace, priority, run_at)
     select $1, 'normalize', encounter_id, json_build_object('encounter_id', encounter_id, 'changed_at', changed_at)::text, trace,
            $9::smallint, clock_timestamp() + $8::interval
     from fresh
-    where not exists (
-        select 1 from job j
-        where j.clinic_id = $1 and j.ordering_key = fresh.encounter_id and j.kind = 'normalize' and j.owner is null))
+    where encounter_id not in (select ordering_key from brought_forward))  -- a worker may take the job at this moment
 select count(*)::integer from arrived;
 
 -- name: encounter
