@@ -832,11 +832,10 @@ async def test_a_notice_that_comes_while_a_worker_takes_the_waiting_job_gets_a_j
     """What the worker reads may be older than what the notice tells of."""
     await world.notify()
     world.ehr_.version += 1
-    async with world.store.acquire() as worker:
-        async with worker.transaction():
-            await worker.execute("update job set owner = 7, lease_until = clock_timestamp() + interval '1 minute'")
-            noticing = asyncio.create_task(world.notify())
-            waiting, _ = await asyncio.wait({noticing}, timeout=0.3)
-            assert not waiting
+    async with world.store.acquire() as worker, worker.transaction():
+        await worker.execute("update job set owner = 7, lease_until = clock_timestamp() + interval '1 minute'")
+        noticing = asyncio.create_task(world.notify())
+        waiting, _ = await asyncio.wait({noticing}, timeout=0.3)
+        assert not waiting
     assert await noticing == 1
     assert await world.one("select count(*) from job where kind = 'normalize' and owner is null") == 1

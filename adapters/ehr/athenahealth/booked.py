@@ -45,9 +45,12 @@ class BookedAppointments:
 
     async def lately(self, since: datetime, until: datetime) -> list[Row]:
         """Visits that are over, of the days between two instants."""
+        return [row for row in await self.between(since, until) if _is_over(row)]
+
+    async def between(self, since: datetime, until: datetime) -> list[Row]:
+        """All appointments of the days between two instants."""
         start, end = (moment_.astimezone(EASTERN).date() for moment_ in (since, until))
-        rows = await self._of(await self._departments(), start, end + timedelta(days=1))  # a department may be ahead
-        return [row for row in rows if _is_over(row)]
+        return await self._of(await self._departments(), start, end + timedelta(days=1))  # a department may be ahead
 
     async def _of(self, departments: Iterable[str], start: date, end: date) -> list[Row]:
         dates = {"startdate": mdy(start), "enddate": mdy(end), "limit": PAGE_ROWS}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.ehr.athenahealth.reopened import FAILURES_MOST
 from adapters.ehr.athenahealth.simulator.notification import Event, bundle
 from adapters.ehr.athenahealth.values import EASTERN, eastern_from, eastern_until
 from gateway.canonical import jsonio
@@ -25,6 +26,14 @@ async def poll(ehr: Any, cursor: str | None = None) -> list[Any]:
 
 def ids(found: list[Any]) -> list[str]:
     return [ref.encounter_id for ref, _ in found]
+
+
+def add_visits(app: Any, count: int) -> None:
+    practice = app.practice
+    for key in map(str, range(1, count + 1)):
+        practice.appointments[key] = {**practice.appointments["1050322"], "appointmentid": key, "encounterid": key}
+        practice.encounters[key] = {**practice.encounters["62014"], "appointmentid": key, "encounterid": key}
+        practice.encounters[key].pop("lastreopened", None)
 
 
 async def test_a_row_that_was_read_and_not_kept_comes_again_from_the_former_cursor(
@@ -205,6 +214,39 @@ class TestReopened:
         await poll(later(0), cursor)
         app.clinicians.reopen("62014")
         assert [len(await poll(later(day), cursor)) for day in (1, 2, 3)] == [1, 1, 0]
+
+    async def test_one_that_is_open_again_is_found_before_it_is_closed(self, later: Any, app: Any) -> None:
+        """Some days later its date would be too old to be news."""
+        cursor = (datetime.now(UTC) + timedelta(minutes=9)).isoformat()
+        await poll(later(0), cursor)
+        app.clinicians.reopen("62014")
+        app.practice.appointments["1050322"]["appointmentstatus"] = "2"
+        assert ids(await poll(later(1), cursor)) == ["62014"]
+
+    async def test_one_chart_that_cannot_be_read_is_passed_over(
+        self, later: Any, app: Any, simulator: Simulator
+    ) -> None:
+        cursor = (datetime.now(UTC) + timedelta(minutes=9)).isoformat()
+        await poll(later(0), cursor)
+        app.clinicians.reopen("62014")
+        add_visits(app, 1)
+        simulator.fail("encounter", FaultKind.HTTP_500)
+        assert ids(await poll(later(1), cursor)) in ([], ["62014"])
+        read = simulator.ledger()["calls"]["encounter"]
+        assert await poll(later(1), cursor) == []
+        assert simulator.ledger()["calls"]["encounter"] == read, "they are not all read again at each poll"
+
+    async def test_a_look_that_fails_again_and_again_is_done_anew(
+        self, later: Any, app: Any, simulator: Simulator
+    ) -> None:
+        cursor = (datetime.now(UTC) + timedelta(minutes=9)).isoformat()
+        await poll(later(0), cursor)
+        app.clinicians.reopen("62014")
+        add_visits(app, FAILURES_MOST)
+        simulator.fail("encounter", FaultKind.HTTP_500, times=FAILURES_MOST + 1)
+        with pytest.raises(VendorUnavailable):
+            await poll(later(1), cursor)
+        assert ids(await poll(later(1), cursor)) == ["62014"]
 
     async def test_a_second_reopening_has_another_key(self, later: Any, app: Any) -> None:
         await poll(later(0))
