@@ -145,6 +145,17 @@ async def test_feed_backfill_and_event_name_a_visit_by_the_same_id(ehr: Any, sim
     assert {ref.encounter_id for ref in (*told, *former)} == set(ids(await poll(ehr))) == {"62014"}
 
 
+@pytest.mark.parametrize(("days_ago", "found"), [(2, ["62014"]), (30, [])])
+async def test_the_backfill_lists_visits_that_are_still_to_be_closed(
+    ehr: Any, app: Any, days_ago: int, found: list[str]
+) -> None:
+    """The feed tells of appointments: they were over before it began, and nothing tells of the close."""
+    on = datetime.now(UTC) - timedelta(days=days_ago)
+    app.clinicians.reopen("62014")
+    app.practice.appointments["1050322"].update(date=on.strftime("%m/%d/%Y"), appointmentstatus="3")
+    assert [ref.encounter_id async for ref, _ in ehr.backfill(on.date(), None)] == found
+
+
 async def test_only_followed_departments_are_yielded(connect: Any, simulator: Simulator) -> None:
     assert await poll(connect(department_ids=("7",))) == []
     assert ids(await poll(connect(department_ids=("7", "162")))) == ["62014"]
