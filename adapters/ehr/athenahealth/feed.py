@@ -28,6 +28,9 @@ SEEN_STATUSES = frozenset({"2", *OVER_STATUSES})
 SUBSCRIBED_AT = "feed-subscribed-at"
 """The shared value that tells since when the feed has been subscribed to."""
 
+SEEN = "feed-seen"
+"""The shared value that tells how far was seen, with the cursor after which nothing was found."""
+
 
 class AppointmentFeed:
     """The changed appointments of one practice, as pointers to their encounters."""
@@ -46,7 +49,7 @@ class AppointmentFeed:
         may be the one that always reads first.
         """
         now = self._context.now()
-        since = datetime.fromisoformat(cursor) if cursor else now - timedelta(minutes=self._settings.lookback_minutes)
+        since = await self._since(cursor) if cursor else now - timedelta(minutes=self._settings.lookback_minutes)
         kept = cursor or since.isoformat()
         async with self._context.lock(self._lock_key):
             started = self._context.now() - timedelta(seconds=self._settings.overlap_seconds)
@@ -55,10 +58,19 @@ class AppointmentFeed:
         refs, problem = await self._refs([*await self._booked_meanwhile(cursor), *consumed, *fresh])
         for ref in refs[:-1]:
             yield ref, kept
+        reached = max(since, started).isoformat()
         for ref in refs[-1:]:
-            yield ref, kept if problem else max(since, started).isoformat()
+            yield ref, kept if problem else reached
+        if cursor and not refs and problem is None:
+            await self._context.shared.put(SEEN, f"{cursor} {reached}".encode())
         if problem is not None:  # its row stays behind the cursor, and the others are told
             raise problem
+
+    async def _since(self, cursor: str) -> datetime:
+        """From when to read again: polls that found nothing to keep have seen more than the cursor tells."""
+        seen = await self._context.shared.get(SEEN)
+        after, _, reached = seen.decode().partition(" ") if seen else ("", "", "")
+        return datetime.fromisoformat(reached if after == cursor else cursor)
 
     async def _booked_meanwhile(self, cursor: str | None) -> list[Row]:
         """Visits that were over before the feed began to tell of them; none once it surely does."""

@@ -91,6 +91,27 @@ async def test_one_appointment_that_cannot_be_read_hides_no_other_and_stays_behi
     assert [(ref.encounter_id, cursor) for ref, cursor in found] == [("62014", start)]
 
 
+async def test_rows_of_other_departments_are_not_read_again_at_every_poll(
+    connect: Any, context: Any, simulator: Simulator
+) -> None:
+    """The cursor moves with pointers only; where there are none for days, the window must not grow with them."""
+    now, start = datetime.now(UTC), (datetime.now(UTC) - timedelta(minutes=30)).isoformat()
+    quiet = connect(replace(context, now=lambda: now), department_ids=("7",), overlap_seconds=60)
+    assert await poll(quiet, start) == []
+    assert await quiet.feed._since(start) == now - timedelta(seconds=60)
+    assert (await quiet.feed._since(now.isoformat())) == now, "another cursor knows nothing of it"
+
+
+async def test_a_poll_that_could_not_read_all_has_not_seen_it(connect: Any, simulator: Simulator, app: Any) -> None:
+    row = {k: v for k, v in app.practice.appointments["1050322"].items() if k != "encounterid"}
+    app.feeds["appointments"]._row = lambda _: row
+    adapter, start = connect(), (datetime.now(UTC) - timedelta(minutes=30)).isoformat()
+    simulator.fail("appointment", FaultKind.HTTP_500)
+    with pytest.raises(VendorUnavailable):
+        await poll(adapter, start)
+    assert ids(await poll(adapter, start)) == ["62014"]
+
+
 async def test_rows_without_news_have_the_same_key(ehr: Any, simulator: Simulator) -> None:
     (first,) = await poll(ehr)
     (second,) = await poll(ehr, first[1])
