@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 from adapters.ehr.athenahealth.api import AthenaApi
 from adapters.ehr.athenahealth.booked import BookedAppointments
-from adapters.ehr.athenahealth.fetch import together
+from adapters.ehr.athenahealth.fetch import all_of
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.values import EASTERN, day, text
 from gateway.canonical.models import EncounterRef
@@ -47,7 +47,7 @@ class ReopenedEncounters:
         ids = [encounter_id for row in rows if is_vendor_id(encounter_id := text(row.get("encounterid")))]
         for start in range(0, len(ids), AT_ONCE):
             paths = (f"chart/encounter/{encounter_id}" for encounter_id in ids[start : start + AT_ONCE])
-            charts = await together(*(self._api.at_most_one("encounter", path) for path in paths))
+            charts = await all_of(*(self._api.at_most_one("encounter", path) for path in paths))
             for chart in charts:
                 reopened = day(chart.get("lastreopened"))
                 if reopened is not None and reopened >= last:
