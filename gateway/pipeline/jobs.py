@@ -13,6 +13,7 @@ from gateway.canonical.findings import Finding, error
 from gateway.canonical.models import ClaimBundle
 from gateway.pipeline.check import check
 from gateway.pipeline.context import DONE, Next, Pipeline
+from gateway.pipeline.corrections import reopened
 from gateway.pipeline.holding import hold_job
 from gateway.pipeline.normalize import NOT_SIGNED_OFF, normalize
 from gateway.pipeline.poll import poll
@@ -122,7 +123,10 @@ async def _watch(pipeline: Pipeline, job: Job, failure: GatewayError, code: str)
         return await _give_up(pipeline, job, failure.findings, code)
     least = failure.look_after if isinstance(failure, NotSignedOff) else 0.0
     delay = max(pipeline.retry.watch_delay(waited), timedelta(seconds=least))
+    row = await pipeline.store.encounter(job.clinic_id, job.arguments["encounter_id"])
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        if row is not None and row.claim_id is not None:
+            await reopened(unit, row)
         if not await unit.give_way(job):
             await unit.postpone(job, delay, reason=NOT_SIGNED_OFF, failed=False)
         await unit.commit(_failure(pipeline, Step.RETRY_SCHEDULED, job, NOT_SIGNED_OFF))

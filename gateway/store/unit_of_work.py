@@ -129,6 +129,10 @@ class StepWork:
         """Submissions of an encounter that have not left will not leave."""
         await self._execute(_SUBMISSIONS["withdraw"], encounter_id)
 
+    async def forget_content(self, encounter_id: str) -> None:
+        """Nothing of the encounter is on file: whatever is signed off next is news."""
+        await self._execute(_ENCOUNTERS["forget_content"], encounter_id)
+
     async def withdraw(self, encounter_id: str) -> None:
         """The encounter is done with: nothing of it is on file, and nothing will be sent."""
         await self.withdraw_unsent(encounter_id)

@@ -9,6 +9,7 @@ from gateway.canonical.errors import VendorUnavailable
 from gateway.canonical.models import EncounterRef, Notification
 from gateway.pipeline.context import RetryPolicy
 from gateway.pipeline.normalize import NOT_SIGNED_OFF
+from gateway.ports.billing import BatchRule, BillingCapability
 
 RUN_IN = "select extract(epoch from run_at - clock_timestamp())::float8 from job where kind = 'normalize'"
 JOBS = "select count(*) from job where kind = 'normalize'"
@@ -171,3 +172,61 @@ def test_the_pause_between_looks_grows_with_the_wait() -> None:
         timedelta(hours=1),
         timedelta(hours=6),
     ]
+
+
+class TestOpenedAgain:
+    """An encounter that was signed off, and is worked on again."""
+
+    async def test_after_its_claim_was_sent_a_person_is_told_until_it_is_signed_unchanged(self, world: Any) -> None:
+        await world.notify()
+        await world.work()
+        assert await world.one("select state from encounter") == "submitted"
+        world.ehr_.unsigned = True
+        world.ehr_.version += 1
+        await world.notify()
+        await world.work()
+        await world.later()
+        assert await world.findings() == ["reopened-after-submission"]
+        assert await world.one("select count(*) from hold") == 1, "told once, however often it is looked at"
+        world.ehr_.unsigned = False
+        await world.later()
+        assert await world.findings() == []
+        assert await world.one("select state from encounter") == "submitted"
+        assert len(world.billing_.saved) == 1
+
+    async def test_signed_again_with_other_content_the_claim_is_replaced_and_the_hold_ends(self, world: Any) -> None:
+        world.capabilities = frozenset({BillingCapability.FIND_SUBMISSION, BillingCapability.CORRECT})
+        await world.notify()
+        await world.work()
+        world.ehr_.unsigned = True
+        world.ehr_.version += 1
+        await world.notify()
+        await world.work()
+        world.ehr_.unsigned = False
+        world.ehr_.change()
+        await world.later()
+        await world.later()
+        assert await world.findings() == []
+        assert [saved.partition("~")[2] for saved in world.billing_.saved] == ["", "7"]
+
+    async def test_a_claim_that_waits_for_its_batch_does_not_leave_and_goes_when_it_is_signed_again(
+        self, world: Any
+    ) -> None:
+        world.capabilities = frozenset({BillingCapability.BATCH})
+        world.billing_.batch = BatchRule(most=9, wait_seconds=3600.0)
+        await world.notify()
+        await world.work()
+        assert await world.one("select state from submission") == "batched"
+        world.ehr_.unsigned = True
+        world.ehr_.version += 1
+        await world.notify()
+        await world.work()
+        assert await world.one("select state from submission") == "held"
+        await world.later()
+        assert world.billing_.saved == []
+        world.ehr_.unsigned = False
+        await world.later()
+        await world.later()
+        await world.later()
+        assert len(world.billing_.saved) == 1
+        assert await world.one("select state from encounter") == "submitted"

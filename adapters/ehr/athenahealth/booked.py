@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from adapters.ehr.athenahealth.api import AthenaApi, Row
-from adapters.ehr.athenahealth.fetch import together
+from adapters.ehr.athenahealth.fetch import all_of
 from adapters.ehr.athenahealth.rows import DELETED, SIGNED
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.values import EASTERN, day, mdy, moment, text
@@ -64,7 +64,7 @@ class BookedAppointments:
     async def _of(self, departments: Iterable[str], start: date, end: date) -> list[Row]:
         dates = {"startdate": mdy(start), "enddate": mdy(end), "limit": PAGE_ROWS}
         reads = ({**dates, "departmentid": department} for department in departments)
-        return await together(
+        return await all_of(
             *(self._api.rows("booked", "appointments/booked", "appointments", params) for params in reads)
         )
 

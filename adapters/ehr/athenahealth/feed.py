@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from adapters.ehr.athenahealth.api import AthenaApi, Row
 from adapters.ehr.athenahealth.booked import OVER_STATUSES, PAGE_ROWS, BookedAppointments, encounter_ref
-from adapters.ehr.athenahealth.fetch import together
+from adapters.ehr.athenahealth.fetch import all_of
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.values import eastern_from, eastern_until, text
 from gateway.canonical.errors import AdapterError, UnexpectedResponse, VendorUnavailable
@@ -109,7 +109,7 @@ class AppointmentFeed:
         followed = [row for row in rows if self._is_followed(row)]
         silent = [r for r in followed if not text(r.get("encounterid")) and _seen(r)]
         problems: list[AdapterError] = []
-        looked_up = await together(*(self._appointment(text(row.get("appointmentid")), problems) for row in silent))
+        looked_up = await all_of(*(self._appointment(text(row.get("appointmentid")), problems) for row in silent))
         found = (encounter_ref(row) for row in [*followed, *looked_up])
         refs = {ref.dedupe_key: ref for ref in found if ref is not None}
         return list(refs.values()), next(iter(problems), None)

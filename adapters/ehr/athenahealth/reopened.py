@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 from adapters.ehr.athenahealth.api import AthenaApi
 from adapters.ehr.athenahealth.booked import BookedAppointments
-from adapters.ehr.athenahealth.fetch import together
+from adapters.ehr.athenahealth.fetch import all_of
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.values import EASTERN, day, text
 from gateway.canonical.errors import AdapterError, UnexpectedResponse, VendorUnavailable
@@ -52,7 +52,7 @@ class ReopenedEncounters:
         ids = [encounter_id for encounter_id in named if is_vendor_id(encounter_id)]
         problems: list[AdapterError] = []
         for start in range(0, len(ids), AT_ONCE):
-            charts = await together(*(self._chart(each, problems) for each in ids[start : start + AT_ONCE]))
+            charts = await all_of(*(self._chart(each, problems) for each in ids[start : start + AT_ONCE]))
             if len(problems) > FAILURES_MOST:
                 raise problems[0]
             for chart in charts:

@@ -6,7 +6,6 @@ cursor is practice-local time without offset, as the API compares it. Source: ve
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -21,6 +20,7 @@ from adapters.ehr.drchrono.times import latest_stamp, local, reaching_back
 from gateway.canonical import jsonio
 from gateway.canonical.models import EncounterRef, Resource
 from gateway.kit.json_api import JsonApi
+from gateway.kit.together import together
 from gateway.ports.context import AdapterContext
 
 WINDOW = timedelta(days=180)  # of 190 that a date range may span
@@ -87,14 +87,11 @@ class Feed:
             await self._context.shared.put(_MARK, jsonio.dumps(mark))
 
     async def _read(self, since: str) -> tuple[list[Resource], list[Resource], list[Resource], list[Resource]]:
-        bound = {"since": since}
+        bound: dict[str, Any] = {"since": since}
         archived = {"verbose": "true", "show_archived": "true", "ignore_virtual": "true", "page_size": 25}
-        found = await asyncio.gather(
-            everything(self._api, "feed:appointments", "appointments", {**bound, **archived}),
-            everything(self._api, "feed:clinical_notes", "clinical_notes", bound),
-            everything(self._api, "feed:line_items", "line_items", bound),
-            everything(self._api, "feed:line_item_deletions", "line_item_deletions", bound),
-        )
+        others = dict.fromkeys(("clinical_notes", "line_items", "line_item_deletions"), bound)
+        lists = {"appointments": {**bound, **archived}, **others}
+        found = await together(everything(self._api, f"feed:{name}", name, params) for name, params in lists.items())
         return found[0], found[1], found[2], found[3]
 
     async def _changes(

@@ -5,8 +5,7 @@ Source: vendor document section 4 (call plan) and 3 (staleness).
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +22,7 @@ from gateway.canonical.models import EncounterRecord, EncounterRef, Resource
 from gateway.kit.ehr_references import is_vendor_id
 from gateway.kit.errors import ErrorCode, UnexpectedResponse, VendorUnavailable
 from gateway.kit.json_api import JsonApi
+from gateway.kit.together import together
 from gateway.ports.context import AdapterContext
 
 MARK_LIFE = timedelta(days=14)
@@ -45,7 +45,7 @@ class Fetcher:
         if not is_locked(found):
             return EncounterRecord(ref, api.base_url, found, (), api.requests)
         self._require_fresh(ref, found)
-        first = await asyncio.gather(self._lines(api, key), self._note(api, key))
+        first = await together([self._lines(api, key), self._note(api, key)])
         resources = [*first[0], *first[1]]
         if first[0] and self._is_supervised(first[1]):
             resources += await self._others(api, found, first[0])
@@ -96,13 +96,13 @@ class Fetcher:
 
     async def _others(self, api: JsonApi, appointment: Resource, lines: list[Resource]) -> list[Resource]:
         doctor, office = text(appointment.get("doctor")), text(appointment.get("office"))
-        parts: list[Awaitable[list[Resource]]] = [
+        parts = [
             self._patient(api, text(appointment.get("patient"))),
             self._authorizations(api, text(appointment.get("patient"))),
             self._doctors(api, appointment, doctor, lines),
             self._kept(api, "Office", "offices", office),
         ]
-        return [obj for part in await asyncio.gather(*parts) for obj in part]
+        return [obj for part in await together(parts) for obj in part]
 
     async def _patient(self, api: JsonApi, key: str | None) -> list[Resource]:
         if key is None:
@@ -138,7 +138,7 @@ class Fetcher:
             options = await self.directory.options(api, doctor)
             supervisor = text((options or {}).get("default_supervising_provider"))
         wanted = dict.fromkeys([doctor, supervisor, *(text(line.get("doctor")) for line in lines)])
-        found = await asyncio.gather(*(self._kept(api, "Doctor", "doctors", key) for key in wanted))
+        found = await together(self._kept(api, "Doctor", "doctors", key) for key in wanted)
         told = [_tagged("DoctorOptions", options)] if options else []
         return [*told, *(obj for part in found for obj in part)]
 

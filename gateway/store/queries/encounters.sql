@@ -58,6 +58,11 @@ update encounter set state = $3, updated_at = clock_timestamp() where clinic_id 
 update encounter set state = 'withdrawn', content_hash = null, updated_at = clock_timestamp()
 where clinic_id = $1 and id = $2;
 
+-- name: forget_content
+-- Even the same content is news when it is signed off again: nothing of it is on file.
+update encounter set state = 'received', content_hash = null, updated_at = clock_timestamp()
+where clinic_id = $1 and id = $2;
+
 -- name: save_normalized
 update encounter
 set state = 'normalized', content_hash = $3, claim_id = $4, generation = $5, updated_at = clock_timestamp()
@@ -75,7 +80,7 @@ where clinic_id = $1 and encounter_id = $2 and state = 'open';
 -- A hold that was about the submission ($3) alone ends; the encounter moves on unless something else is open.
 with released as (
     update hold set state = 'superseded', resolved_at = clock_timestamp()
-    where clinic_id = $1 and encounter_id = $2 and submission_id = $3 and step = 'submit' and state = 'open'
+    where clinic_id = $1 and encounter_id = $2 and submission_id = $3 and step in ('submit', 'reopened') and state = 'open'
     returning id)
 update encounter e set state = $4, updated_at = clock_timestamp()
 where e.clinic_id = $1 and e.id = $2
