@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from gateway.canonical.errors import VendorUnavailable
+from gateway.canonical.errors import RateLimited, VendorUnavailable
 from gateway.canonical.models import EncounterRef, Notification
 from gateway.pipeline.context import RetryPolicy
 from gateway.pipeline.normalize import NOT_SIGNED_OFF
@@ -56,6 +56,25 @@ async def test_a_watched_encounter_that_is_found_signed_settles_once(world: Any)
     await world.later()
     assert await world.one("select state from encounter") == "received"
     assert 590 < await world.one(RUN_IN) <= 600
+    await world.later()
+    assert await world.one("select state from encounter") == "submitted"
+
+
+async def test_a_throttle_while_an_encounter_is_watched_does_not_take_its_time_to_settle(world: Any) -> None:
+    world.ehr_.settle_seconds = 600.0
+    world.ehr_.unsigned = True
+    await world.notify()
+    await world.later()
+    world.ehr_.failure = RateLimited("fake", "fetch", "the hour's calls are used up", retry_after=60.0)
+    await world.later()
+    assert 50 < await world.one(RUN_IN) <= 60
+    world.ehr_.failure, world.ehr_.unsigned = None, False
+    await world.later()
+    assert await world.one("select state from encounter") == "received"
+    assert 590 < await world.one(RUN_IN) <= 600
+    world.ehr_.failure = RateLimited("fake", "fetch", "the hour's calls are used up", retry_after=60.0)
+    await world.later()
+    world.ehr_.failure = None
     await world.later()
     assert await world.one("select state from encounter") == "submitted"
 

@@ -55,7 +55,7 @@ class AppointmentFeed:
             started = self._context.now() - timedelta(seconds=self._settings.overlap_seconds)
             consumed = await self._consumed(since, self._context.now())
             fresh = await self._unread()
-        refs, problem = await self._refs([*await self._booked_meanwhile(cursor), *consumed, *fresh])
+        refs, problem = await self._refs([*await self._booked_meanwhile(cursor, since), *consumed, *fresh])
         for ref in refs[:-1]:
             yield ref, kept
         reached = max(since, started).isoformat()
@@ -72,8 +72,11 @@ class AppointmentFeed:
         after, _, reached = seen.decode().partition(" ") if seen else ("", "", "")
         return datetime.fromisoformat(reached if after == cursor else cursor)
 
-    async def _booked_meanwhile(self, cursor: str | None) -> list[Row]:
-        """Visits that were over before the feed began to tell of them; none once it surely does."""
+    async def _booked_meanwhile(self, cursor: str | None, since: datetime) -> list[Row]:
+        """Visits that were over before the feed began to tell of them; none once it surely does.
+
+        They are looked for from `since` on, if that is longer ago than the first poll looks: the feed had ended.
+        """
         began = await self._context.shared.get(SUBSCRIBED_AT)
         now, settings = self._context.now(), self._settings
         is_young = began is not None and now < datetime.fromisoformat(began.decode()) + timedelta(
@@ -81,7 +84,7 @@ class AppointmentFeed:
         )
         if cursor is not None and not is_young:
             return []
-        return await self._booked.lately(now - timedelta(minutes=settings.lookback_minutes), now)
+        return await self._booked.lately(min(since, now - timedelta(minutes=settings.lookback_minutes)), now)
 
     async def _consumed(self, since: datetime, until: datetime) -> list[Row]:
         window = {

@@ -206,6 +206,19 @@ async def test_visits_before_the_feed_takes_effect_are_found_among_the_booked_on
     assert app.feeds["appointments"]._changes == []
 
 
+async def test_a_feed_that_had_ended_is_made_up_for_since_the_last_poll(
+    connect: Any, control: Simulator, app: Any
+) -> None:
+    """After days without the gateway: what was not subscribed to meanwhile never is in the feed."""
+    app.feeds["appointments"]._delay = 600.0
+    visited = datetime.now(UTC) - timedelta(days=4)
+    app.practice.appointments["1050322"].update(date=visited.strftime("%m/%d/%Y"), appointmentstatus="3")
+    ehr = connect(activation_seconds=900)
+    await ehr.subscribe("https://gw.example.test/hook")
+    assert ids(await poll(ehr, (visited - timedelta(days=1)).isoformat())) == ["62014"]
+    assert await poll(ehr, (visited + timedelta(days=3)).isoformat()) == []
+
+
 async def test_once_it_is_effective_booked_appointments_are_not_read(ehr: Any, simulator: Simulator) -> None:
     await poll(ehr, datetime.now(UTC).isoformat())
     assert "booked" not in simulator.ledger()["calls"]
