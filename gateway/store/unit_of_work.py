@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import asyncpg
@@ -62,7 +62,7 @@ class StepWork:
             encounter_ids,
             [a.ref.encounter_id for a in arrivals],
             [a.trace for a in arrivals],
-            [a.ref.last_updated.isoformat() if a.ref.last_updated else "" for a in arrivals],
+            [a.ref.last_updated.astimezone(UTC).isoformat() if a.ref.last_updated else "" for a in arrivals],
             settle,
             priority,
         )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from adapters.ehr.drchrono import references
 from adapters.ehr.drchrono.errors import VENDOR
 from adapters.ehr.drchrono.insurance import PLACES
 from adapters.ehr.drchrono.mapping import Options, billing_content, is_locked
@@ -52,13 +53,12 @@ class Fetcher:
         return EncounterRecord(ref, api.base_url, found, tuple(resources), api.requests)
 
     async def known(self, key: str) -> Mapping[str, Any]:
-        """The state in which a visit was read last: `seen` is its billing content, `lines` the newest line's stamp."""
+        """The state in which a visit was read last: `seen` is its billing content, `lines` their states."""
         kept = await self._context.shared.get(_mark(key))
         return dict(jsonio.loads(kept)) if kept else {}
 
     async def _remember(self, key: str, appointment: Resource, lines: list[Resource]) -> None:
-        newest = max(str(line.get("updated_at") or "") for line in lines)
-        mark = {"seen": billing_content(appointment), "lines": newest}
+        mark = {"seen": billing_content(appointment), "lines": [references.state_of_line(line) for line in lines]}
         await self._context.shared.put(_mark(key), jsonio.dumps(mark), MARK_LIFE)
 
     async def _appointment(self, api: JsonApi, key: str) -> Resource | None:
@@ -73,7 +73,9 @@ class Fetcher:
 
     def _require_fresh(self, ref: EncounterRef, appointment: Resource) -> None:
         """Reads come from replicas: what was told of later than what is read is not there yet."""
-        read = instant(latest_stamp(appointment), self._options.zone)
+        read = instant(
+            latest_stamp(appointment), self._options.zone, fold=1
+        )  # an hour that is written twice is not old
         if ref.last_updated is not None and read is not None and read < ref.last_updated:
             text_ = "the appointment is read in an older state than was told of: its replica lags behind"
             raise VendorUnavailable(VENDOR, "read:appointments", text_)

@@ -94,7 +94,7 @@ class ElationEhr(VendorEhr):
         latest = since
         for ref in sorted(found, key=lambda ref: ref.last_updated or since):
             if ref.last_updated is not None and ref.last_updated >= behind:
-                latest = max(latest, ref.last_updated)
+                latest = max(latest, min(ref.last_updated, now))  # a wrong clock must not hide what comes
                 yield ref, latest.isoformat()
 
     async def backfill(self, since: date, position: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
