@@ -41,7 +41,7 @@ def rank(value: Any) -> int:
     held = number(value)
     if isinstance(held, bool) or not isinstance(held, int | Decimal) or not Decimal(held).is_finite():
         return LAST
-    return int(held) if held > 0 else LAST
+    return int(held) if 0 < held < LAST else LAST
 
 
 def day(value: Any) -> date | None:
