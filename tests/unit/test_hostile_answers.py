@@ -7,13 +7,16 @@ import gzip
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 
 import httpx
 import pytest
 
 from adapters.ehr.athenahealth.values import LAST, rank
-from gateway.canonical.errors import UnexpectedResponse, VendorUnavailable
+from gateway.canonical import jsonio
+from gateway.canonical.errors import MappingError, UnexpectedResponse, VendorUnavailable
 from gateway.kit.ehr_client import issue_code
+from gateway.kit.ehr_element import Element
 from gateway.kit.http import open_client, retry_after_seconds, transport_errors
 from gateway.kit.links import joined, may_follow
 from gateway.kit.smart import Discovery
@@ -107,6 +110,11 @@ def test_a_token_of_an_impossible_lifetime_lasts_as_long_as_is_usual(lifetime: s
     assert read_token("vendor", answer, asked_for=(), asked_at=0.0).renew_at == DEFAULT_TOKEN_SECONDS * 0.9
 
 
+def test_a_number_beyond_all_bounds_is_not_json() -> None:
+    with pytest.raises(jsonio.NotJson):
+        jsonio.loads(b"[1e99999999999999999999]")
+
+
 def test_a_rank_of_a_billion_digits_is_not_written_out() -> None:
     began = time.monotonic()
     assert rank("1E+999999999") == LAST
@@ -120,3 +128,16 @@ def test_the_type_of_an_issue_is_one_of_fhirs() -> None:
         "invalid",
         "invalid",
     ]
+
+
+@pytest.mark.parametrize("value", [Decimal("1E+999999999"), Decimal("-1E+999999999"), Decimal("1E-999999999"), 10**30])
+def test_a_number_that_cannot_be_reckoned_with_is_a_finding_and_no_crash(value: Decimal | int) -> None:
+    with pytest.raises(MappingError):
+        Element({"value": value}, "Claim.item[0].quantity").number("value")
+
+
+@pytest.mark.parametrize(
+    "value", [Decimal("0"), Decimal("0E-999999999"), Decimal("0.001"), Decimal("-16.050000000000000711")]
+)
+def test_a_number_that_can_be_reckoned_with_stays_as_it_is(value: Decimal) -> None:
+    assert Element({"value": value}, "Claim.item[0].net").number("value") is value
