@@ -227,6 +227,6 @@ def _instant(value: Any, clinic: ClinicFacts) -> datetime | None:
     exact = parsed_instant(value)
     try:
         moment = exact or datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return (moment if moment.tzinfo else moment.replace(tzinfo=clinic.timezone)).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=clinic.timezone)).astimezone(UTC)

@@ -15,8 +15,10 @@ import pytest
 from adapters.ehr.athenahealth.values import LAST, rank
 from gateway.canonical import jsonio
 from gateway.canonical.errors import MappingError, UnexpectedResponse, VendorUnavailable
+from gateway.canonical.models import NotificationRequest
 from gateway.kit.ehr_client import issue_code
 from gateway.kit.ehr_element import Element
+from gateway.kit.ehr_notifications import parse_notification
 from gateway.kit.http import open_client, retry_after_seconds, transport_errors
 from gateway.kit.links import joined, may_follow
 from gateway.kit.smart import Discovery
@@ -141,3 +143,10 @@ def test_a_number_that_cannot_be_reckoned_with_is_a_finding_and_no_crash(value: 
 )
 def test_a_number_that_can_be_reckoned_with_stays_as_it_is(value: Decimal) -> None:
     assert Element({"value": value}, "Claim.item[0].net").number("value") is value
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_an_instant_beyond_the_calendar_is_none(text: str) -> None:
+    body = jsonio.dumps({"resourceType": "Encounter", "id": "e1", "meta": {"lastUpdated": text}})
+    [ref] = parse_notification(NotificationRequest("POST", "", {}, {}, body, "")).refs
+    assert (ref.encounter_id, ref.last_updated) == ("e1", None)
