@@ -12,7 +12,7 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from adapters.ehr.athenahealth.values import LAST, rank
+from adapters.ehr.athenahealth.values import LAST, moment, rank
 from gateway.canonical import jsonio
 from gateway.canonical.errors import MappingError, UnexpectedResponse, VendorUnavailable
 from gateway.canonical.models import NotificationRequest
@@ -150,3 +150,4 @@ def test_an_instant_beyond_the_calendar_is_none(text: str) -> None:
     body = jsonio.dumps({"resourceType": "Encounter", "id": "e1", "meta": {"lastUpdated": text}})
     [ref] = parse_notification(NotificationRequest("POST", "", {}, {}, body, "")).refs
     assert (ref.encounter_id, ref.last_updated) == ("e1", None)
+    assert moment("12/31/9999 23:59:59") is None

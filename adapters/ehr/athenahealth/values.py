@@ -62,9 +62,9 @@ def moment(value: Any) -> datetime | None:
     """MM/DD/YYYY HH:MM:SS in US Eastern as an instant in UTC; None for anything else."""
     try:
         local = datetime.strptime(text(value), _MOMENT)  # noqa: DTZ007 - the zone follows
-    except ValueError:
+        return local.replace(tzinfo=EASTERN).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return local.replace(tzinfo=EASTERN).astimezone(UTC)
 
 
 def eastern_until(instant: datetime) -> str:
