@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import httpx
 import pytest
+from joserfc.jwk import ECKey, RSAKey
 
 from adapters.ehr.athenahealth.values import LAST, moment, rank
 from gateway.canonical import jsonio
@@ -22,6 +23,7 @@ from gateway.kit.ehr_notifications import parse_notification
 from gateway.kit.http import open_client, retry_after_seconds, transport_errors
 from gateway.kit.links import joined, may_follow
 from gateway.kit.smart import Discovery
+from gateway.kit.smart_key import SigningKey
 from gateway.kit.tokens import DEFAULT_TOKEN_SECONDS, read_token
 
 BOMB = bytes(64 * 1024 * 1024)
@@ -151,3 +153,13 @@ def test_an_instant_beyond_the_calendar_is_none(text: str) -> None:
     [ref] = parse_notification(NotificationRequest("POST", "", {}, {}, body, "")).refs
     assert (ref.encounter_id, ref.last_updated) == ("e1", None)
     assert moment("12/31/9999 23:59:59") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "algorithm"), [(RSAKey.generate_key(2048), "RS384"), (ECKey.generate_key("P-384"), "ES384")]
+)
+def test_a_key_is_published_without_what_else_lies_in_its_jwk(kind: RSAKey | ECKey, algorithm: str) -> None:
+    private = {**kind.as_dict(private=True), "k": "HIDDEN", "note": "HIDDEN", "x5c": ["HIDDEN"]}
+    public = SigningKey.load(jsonio.dumps(private).decode(), algorithm).public_jwk()
+    assert "HIDDEN" not in str(public)
+    assert set(public) <= {"kty", "n", "e", "crv", "x", "y", "kid", "alg", "use", "key_ops"}
