@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,15 +25,21 @@ _BETWEEN = re.compile(r" \| |, ")
 def encounter_tables(maps: Mapping[str, ResourceMap], charge_sources: Sequence[str]) -> dict[str, tuple[Row, ...]]:
     """All tables of an EHR adapter over SMART on FHIR: the encounter, its charges by choice, its resources."""
     charges = (_charge_table(source) for source in charge_sources)
-    return {
+    whole = {
         "bundle (the encounter as a whole)": BUNDLE_RULES,
         "roles (who, and where)": ROLE_RULES,
+        **resource_tables(maps),
+    }
+    if "claim" not in charge_sources:
+        whole = {title: tuple(_without_claims(rows, charge_sources)) for title, rows in whole.items()}
+    return {
+        **{title: rows for title, rows in whole.items() if title not in maps},
         **{
             f"charge ({choice} choice: {resource})": rows
             for choice, (resource, rows) in zip(_CHOICES, charges, strict=False)
         },
         **(superbill_columns.TABLES if "superbill" in charge_sources else {}),
-        **resource_tables(maps),
+        **{title: rows for title, rows in whole.items() if title in maps},
     }
 
 
@@ -42,8 +48,32 @@ def _charge_table(source: str) -> tuple[str, tuple[Row, ...]]:
     resource, rows = _CHARGES[source]
     if source != "superbill":
         return resource, rows
-    filled = [(f"{owner}.{_plain(row.target)}", row) for owner, own in superbill_columns.MADE.items() for row in own]
-    return "superbill", tuple(_from_vendor(rows, filled))
+    return "superbill", tuple(_from_vendor(rows, _by_superbill()))
+
+
+def _by_superbill() -> list[tuple[str, Row]]:
+    """What a superbill's columns fill of the Claim that is made of it."""
+    return [(f"{owner}.{_plain(row.target)}", row) for owner, own in superbill_columns.MADE.items() for row in own]
+
+
+def _without_claims(rows: Iterable[Row], charge_sources: Sequence[str]) -> Iterator[Row]:
+    """Rows of an EHR whose Claims are not read: what a superbill tells stands in their place."""
+    filled = _by_superbill() if "superbill" in charge_sources else []
+    for row in rows:
+        told = [_told(path, filled) for path in row.source.split(" | ")]
+        if source := " | ".join(filter(None, told)):
+            yield Row(row.target, source, row.via, row.required, row.note, row.fix)
+
+
+def _told(path: str, filled: Sequence[tuple[str, Row]]) -> str:
+    """A source without what Claims hold; what belongs together is separated by commas."""
+    parts: list[str] = []
+    for part in path.split(", "):
+        if not part.startswith("Claim."):
+            parts.append(part)
+            continue
+        parts += [own.source for target, own in filled if _overlap(_plain(part), target)]
+    return ", ".join(dict.fromkeys(parts))
 
 
 def resource_tables(maps: Mapping[str, ResourceMap]) -> dict[str, tuple[Row, ...]]:

@@ -162,11 +162,10 @@ class _Visit:
         yield payer
         made = resource("Coverage", number, rows.COVERAGE_ROWS, roots)
         relation = made["relationship"]["coding"][0].setdefault("code", "self")
-        insured = f"Patient/{patient['id']}" if relation == "self" else f"RelatedPerson/{number}-insured"
         if relation != "self":
             yield resource("RelatedPerson", f"{number}-insured", rows.INSURED_ROWS, roots)
         classes = [shaped(table, roots) for table in (rows.GROUP_ROWS, rows.PLAN_ROWS)]
-        references = {"subscriber": {"reference": insured}, "payor": [{"reference": f"Organization/{payer['id']}"}]}
+        references = {"subscriber": SUBSCRIBER.via(relation, patient, number), "payor": [PAYOR.via(payer)]}
         yield {**made, **references, "class": [held for held in classes if held]}
 
     def _of(self, name: str, vendor_id: Any) -> Resource | None:
@@ -221,6 +220,18 @@ def _pointers(found: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
     return [numbers[code] for code in found]
 
 
+def _insured(relation: str, patient: Resource, number: str) -> dict[str, str]:
+    """The patient, or by the relationship the insured person."""
+    return {"reference": f"Patient/{patient['id']}" if relation == "self" else f"RelatedPerson/{number}-insured"}
+
+
+def _payor(payer: Resource) -> dict[str, str]:
+    """A reference to the insurance company."""
+    return {"reference": f"Organization/{payer['id']}"}
+
+
+SUBSCRIBER = Rule("subscriber", "Insurance.relationship_to_insured", _insured)
+PAYOR = Rule("payor", "Insurance.insurance_company | Insurance.carrier", _payor)
 DIAGNOSES = Rule("diagnosis", "Bill.cpts.dxs", _claim_diagnoses)
 POINTERS = Rule("diagnosisSequence", "Bill.cpts.dxs", _pointers)
 
@@ -231,7 +242,7 @@ TABLES: Mapping[str, Sequence[Row]] = vendor_tables(
         "Practitioner (physician)": rows.PHYSICIAN_ROWS,
         "Practitioner (referring, ordering)": rows.REFERRER_ROWS,
         "Location": rows.LOCATION_ROWS,
-        "Coverage": rows.COVERAGE_ROWS,
+        "Coverage": (*rows.COVERAGE_ROWS, SUBSCRIBER, PAYOR),
         "Coverage.class (group)": rows.GROUP_ROWS,
         "Coverage.class (plan)": rows.PLAN_ROWS,
         "RelatedPerson (insured person)": rows.INSURED_ROWS,
