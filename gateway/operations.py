@@ -138,7 +138,7 @@ def _cell(name: str, value: Any) -> str:
             return f"{value:.1f}"
         value = datetime.fromtimestamp(value, UTC)
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None else str(value)
