@@ -5,7 +5,6 @@ Source: vendors generic_smart_fhir section 7; lists are `{next, previous, result
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -16,6 +15,7 @@ from gateway.canonical.models import Resource
 from gateway.kit.ehr_cache import ResourceCache
 from gateway.kit.errors import AdapterError, ErrorCode, UnexpectedResponse
 from gateway.kit.json_api import JsonApi
+from gateway.kit.together import together
 
 PAGE = 100
 MAX_PAGES = 500
@@ -65,7 +65,7 @@ class ElationApi:
     async def records(self, wanted: Iterable[tuple[str, Any]]) -> list[Resource]:
         """Several records, read at once, each once; those that Elation does not have are left out."""
         keys = dict.fromkeys((name, number) for name, held in wanted if (number := number_text(held)))
-        found = await asyncio.gather(*(self._optional(name, number) for name, number in keys))
+        found = await together(self._optional(name, number) for name, number in keys)
         return [record for record in found if record is not None]
 
     async def _optional(self, name: str, number: str) -> Resource | None:
