@@ -5,6 +5,7 @@ Source: vendor document sections 2 (two gates), 3 (budget), 9 (what the API lack
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from gateway.kit.errors import AdapterError, CredentialsRejected, PermissionMiss
 from gateway.kit.json_api import JsonApi
 from gateway.ports.context import AdapterContext, Probe
 
+_TEN_DIGITS = re.compile(r"[0-9]{10}")
 _ASKED: Mapping[str, Mapping[str, Any]] = {
     "appointments": {"page_size": 1},
     "clinical_notes": {"page_size": 1},
@@ -114,11 +116,12 @@ class Prober:
             return Probe("time zone and doctors", ok=False, detail=f"DrChrono's is {', '.join(away)}", remedy=remedy)
         bare = [str(d.get("id")) for d in doctors if not self._taxonomy(d)]
         told = [f"without NPI: {', '.join(nameless)}"] if nameless else []
-        groups = {str(d["group_npi_number"]) for d in doctors if d.get("group_npi_number")}
+        groups = {npi for d in doctors if _TEN_DIGITS.fullmatch(npi := str(d.get("group_npi_number")))}
         foreign = sorted(groups - {self.context.clinic.billing_provider.npi})
         told += [f"group NPI in DrChrono, and not who bills in gateway.yaml: {', '.join(foreign)}"] if foreign else []
         told += [f"no taxonomy among the clinic's providers: {', '.join(bare)}"] if bare else []
-        return Probe("time zone and doctors", ok=True, detail="; ".join(told))
+        remedy = "Where claims need it, fill `providers` and `billing_provider` of the clinic." if told else ""
+        return Probe("time zone and doctors", ok=True, detail="; ".join(told), remedy=remedy)
 
     async def _offices(self) -> Probe:
         offices = [o for o in await everything(self.api, "probe:offices", "offices", {}) if not o.get("archived")]
@@ -127,7 +130,8 @@ class Prober:
         own = self.context.clinic.place_of_service
         told = [f"place of service {own} of the clinic for {', '.join(placeless)}"] if placeless else []
         told += [f"no facility NPI for {', '.join(nameless)}"] if nameless else []
-        return Probe("offices", ok=True, detail="; ".join(told))
+        remedy = "Where that is wrong, fill `locations` of the clinic, by the office's id." if told else ""
+        return Probe("offices", ok=True, detail="; ".join(told), remedy=remedy)
 
     def _facts(self, office: Resource) -> KnownLocation:
         known = self.context.clinic.locations

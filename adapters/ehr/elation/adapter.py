@@ -224,7 +224,8 @@ class ElationEhr(VendorEhr):
         window = self._from((self.context.now() - timedelta(days=self.settings.window_days)).date())
         async for _ in self.api.listed("bills", window, limit=1):
             return Probe("bills", ok=True, detail="found one")
-        return Probe("bills", ok=True, detail="found none in window_days; compare with a visit that was signed")
+        detail = f"found none of the last {self.settings.window_days} days (window_days)"
+        return Probe("bills", ok=True, detail=detail, remedy="Compare with a visit that was signed, and practice_id.")
 
     async def _probe_subscriptions(self) -> Probe:
         found = [entry async for entry in self.api.listed("subscriptions", {})]

@@ -77,6 +77,7 @@ class ElationApi:
         """The entries of a list, page by page as they are asked for; a circle of links ends with an error."""
         operation = f"list:{path}"
         page = await self._api.get(operation, f"{path}/", {**params, "limit": limit})
+        visited: set[str] = set()
         for _ in range(MAX_PAGES):
             results = page.get("results") if isinstance(page, dict) else None
             if not isinstance(results, list):
@@ -84,9 +85,13 @@ class ElationApi:
             for entry in results:
                 if isinstance(entry, dict):
                     yield entry
-            if not isinstance(page.get("next"), str) or not page["next"]:
+            following = page.get("next")
+            if not isinstance(following, str) or not following:
                 return
-            page = await self._api.follow(operation, page["next"])
+            if following in visited:
+                raise UnexpectedResponse(VENDOR, operation, "the paging links go round in a circle")
+            visited.add(following)
+            page = await self._api.follow(operation, following)
         raise UnexpectedResponse(VENDOR, operation, f"the list has more than {MAX_PAGES} pages; lower window_days")
 
     async def patch_bill(self, vendor_id: str, change: Mapping[str, Any]) -> None:

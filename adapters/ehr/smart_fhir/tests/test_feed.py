@@ -370,6 +370,8 @@ class TestProbe:
         assert "not heeded" in lines["date"].detail
         assert lines["bulk"].detail.startswith("chosen: is offered")
         assert lines["appointments"].detail.startswith("not used: finds encounters")
+        noted = {feed for feed, line in lines.items() if line.remedy}
+        assert noted == {"last_updated", "date"}, "what does not work is no `works`"
 
     async def test_without_any_rung_the_check_fails_with_a_remedy(self, serve: Any) -> None:
         ehr = serve(DAY, refuse=jsonio.dumps(dict.fromkeys(FEEDS, "forbidden")).decode())
