@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks import build, cli, latency, memory, pure
+from benchmarks import build, cli, latency, memory, normalize, pure
 from benchmarks.command import Benchmark, Document, document, print_json, run
 from gateway.canonical.errors import ConfigurationError
 
-ALL = (cli.BENCHMARK, build.BENCHMARK, pure.BENCHMARK, memory.BENCHMARK, latency.BENCHMARK)
+ALL = (cli.BENCHMARK, build.BENCHMARK, normalize.BENCHMARK, pure.BENCHMARK, memory.BENCHMARK, latency.BENCHMARK)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

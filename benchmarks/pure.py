@@ -56,7 +56,7 @@ async def measure(options: argparse.Namespace) -> Document:
         sandbox.write(Path(name))
         loaded = load_settings(Path(name) / "gateway.yaml", {**sandbox.secrets, **ISOLATED})
         async with _connections(loaded) as connections:
-            records = await _fetched(sandbox, connections.ehr(CLINIC_ID, "ehr"))
+            records = await fetched(sandbox, connections.ehr(CLINIC_ID, "ehr"))
             steps = _steps(connections, loaded.gateway.clinics[CLINIC_ID].facts(CLINIC_ID), records)
             found = {name: _microseconds(step, options.repeats) for name, step in steps.items()}
     return {
@@ -82,12 +82,12 @@ async def _connections(loaded: LoadedSettings) -> AsyncIterator[OpenConnections]
         await connections.aclose()
 
 
-async def _fetched(sandbox: Sandbox, ehr: EhrAdapter) -> list[EncounterRecord]:
+async def fetched(sandbox: Sandbox, ehr: EhrAdapter) -> list[EncounterRecord]:
     """All encounters of the day, signed."""
     url, stop = sandbox.ehr.base_url, asyncio.Event()
     app = sandbox.ehr_simulator.build(sandbox.ehr)
     listening = listening_socket(HOST, urlsplit(url).port or 0)
-    serving = asyncio.create_task(serve(app, listening, stop))
+    serving = asyncio.create_task(serve(app, listening, stop, lifespan=True))
     try:
         async with httpx.AsyncClient(timeout=30) as http:
             signed = await _signed(http, url, serving)

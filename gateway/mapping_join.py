@@ -35,6 +35,8 @@ _STANDS_FOR: Mapping[str, tuple[str, ...]] = {
 """Names in the claim rows that stand for parts of the encounter, or for elements that earlier rows have made."""
 
 _ELSEWHERE: Mapping[str, str] = {
+    "'Organization/billing-provider": "gateway.yaml: billing_provider",
+    "gateway.generation": "the gateway: the number of the claim's version",
     "clinic.clinic_id": "gateway.yaml: id of the clinic",
     "clinic.fee": "gateway.yaml: fee_schedule",
     "clinic.": "gateway.yaml: ",

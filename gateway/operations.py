@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +127,20 @@ async def show_status(loaded: LoadedSettings, as_json: bool, *, encounters: bool
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(*(name.replace("_", " ") for name in rows[0]), title=title, title_justify="left")
     for row in rows:
-        table.add_row(*map(_cell, row.values()))
+        table.add_row(*(_cell(name, value) for name, value in row.items()))
     return table
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
+    """As a person reads it: instants in UTC, whether they come as such or in epoch seconds."""
     if isinstance(value, float):
-        return f"{value:.1f}"
+        if not name.endswith("_at"):
+            return f"{value:.1f}"
+        value = datetime.fromtimestamp(value, UTC)
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "-" if value is None else str(value)
 
 

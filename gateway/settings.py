@@ -48,7 +48,9 @@ class WorkerSettings(Strict):
     concurrency: int = Field(default=16, ge=1, le=256, description="Encounters worked on at once per process.")
     retry_base_seconds: float = Field(default=1.0, gt=0, description="First back-off; doubles with each failure.")
     retry_cap_seconds: float = Field(default=300.0, gt=0, description="Longest back-off.")
-    give_up_hours: float = Field(default=24.0, gt=0, description="After this time a failing job becomes a dead letter.")
+    give_up_hours: float = Field(
+        default=24.0, gt=0, description="After this time of failures without a break a job becomes a dead letter."
+    )
 
 
 class DatabaseSettings(Strict):

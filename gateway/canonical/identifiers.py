@@ -25,7 +25,7 @@ def short_hash(*parts: str, length: int) -> str:
 
 
 def claim_id(clinic_id: str, encounter_id: str, generation: int) -> str:
-    """The id of an encounter's claim; `generation` grows only when a claim already sent has to be replaced."""
+    """The id of an encounter's claim; its last number grows only when a claim already sent has to be replaced."""
     return f"{short_hash(clinic_id, encounter_id, length=16).lower()}-{generation}"
 
 

@@ -22,6 +22,7 @@ import uvicorn
 
 from gateway.canonical.clinic import BillingProvider, ClinicFacts
 from gateway.canonical.models import ClaimBundle
+from gateway.kit.contract_wire import CONTROL, Spoil, Wire
 from gateway.kit.simulator import FaultKind, SimulatorOptions
 from gateway.ports.context import AdapterContext
 
@@ -108,7 +109,7 @@ def simulator_running(
     options = SimulatorOptions(
         base_url=url, pace=pace, credentials=dict(credentials), data=data, ports=ports, directory=directory
     )
-    config = uvicorn.Config(build(options), log_level="critical", timeout_graceful_shutdown=0)
+    config = uvicorn.Config(Wire(build(options)), log_level="critical", timeout_graceful_shutdown=0)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -169,6 +170,14 @@ class Simulator:
         """Fail the next calls of an operation ("*" for any)."""
         rule = {"operation": operation, "kind": kind.value, "times": times}
         self.client.post("/_sim/faults", json={"rules": [rule]}).raise_for_status()
+
+    def spoil(self, spoil: Spoil, **order: Any) -> None:
+        """Spoil the answers on their way: all of them, or the next `times`; see `contract_wire`."""
+        self.client.post(CONTROL, json={"spoil": spoil.value, **order}).raise_for_status()
+
+    def unspoil(self) -> None:
+        """Let answers through as they are."""
+        self.client.post(CONTROL, json={}).raise_for_status()
 
     def reset(self) -> None:
         """Empty the ledger and forget the faults."""

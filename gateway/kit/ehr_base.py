@@ -245,7 +245,7 @@ class SmartFhirEhr(EhrBase):
         if missing:
             detail, remedy = f"asked for and not granted: {' '.join(missing)}", _REMEDIES[PermissionMissing]
             return Probe("scopes", ok=False, detail=detail, remedy=remedy)
-        return Probe("scopes", ok=True, detail="all that were asked for")
+        return Probe("scopes", ok=True, detail="all that were asked for are granted")
 
     async def _probe_signoff(self) -> Probe:
         kind = self.settings.signoff

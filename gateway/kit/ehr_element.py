@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import MINYEAR, UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -154,12 +154,16 @@ def instant(text: str, path: str) -> datetime:
 
 
 def parsed_instant(value: Any) -> datetime | None:
-    """A JSON value as an instant with a zone, or None when it is not one, or one beyond the calendar in UTC."""
+    """A JSON value as an instant with a zone, or None when it is not one.
+
+    Nor is one of the year 1, which stands for "none" in some systems and has no local time in half of the world.
+    """
     try:
         parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return parsed if parsed is not None and parsed.tzinfo is not None and parsed.astimezone(UTC) else None
+        is_instant = parsed is not None and parsed.tzinfo is not None and parsed.astimezone(UTC).year > MINYEAR
     except (ValueError, OverflowError):
         return None
+    return parsed if is_instant else None
 
 
 def calendar_date(value: Any) -> date | None:

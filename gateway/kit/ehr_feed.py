@@ -194,7 +194,10 @@ class EncounterFeed:
             unproven = "; nothing to compare with yet" if tried.verdict is Verdict.EMPTY else ""
             return Probe(name, ok=True, detail=f"chosen: {tried.text}{unproven}")
         unbelieved = " although an encounter is there" if tried.verdict is Verdict.EMPTY and chosen else ""
-        remedy = "" if chosen else "Grant the scopes that it needs, or rely on notifications and set poll_seconds to 0."
+        remedy = "Grant the scopes that it needs, or rely on notifications and set poll_seconds to 0."
+        if chosen:
+            works = tried.verdict in (Verdict.FOUND, Verdict.OFFERED)
+            remedy = "" if works else "Nothing to do: another way is chosen."
         return Probe(name, ok=bool(chosen), detail=f"not used: {tried.text}{unbelieved}", remedy=remedy)
 
 

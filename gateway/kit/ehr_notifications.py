@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
@@ -56,7 +57,8 @@ def parse_notification(request: NotificationRequest) -> Notification:
     if request.method.upper() == "DELETE":
         return Notification()
     if not request.body.strip():
-        return Notification((_ref(named, None, "empty"),)) if named else Notification(poll=True)
+        anew = f"empty/{secrets.token_hex(8)}"  # nothing tells one change from the next, nor from a repetition
+        return Notification((_ref(named, None, anew),)) if named else Notification(poll=True)
     try:
         body = jsonio.loads(request.body)
     except jsonio.NotJson as problem:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -225,8 +225,11 @@ def _digest(resource: Resource) -> str:
 def _instant(value: Any, clinic: ClinicFacts) -> datetime | None:
     """A FHIR dateTime in UTC; one without a zone, or a mere date, is the clinic's."""
     exact = parsed_instant(value)
+    if exact is not None:
+        return exact.astimezone(UTC)
     try:
-        moment = exact or datetime.fromisoformat(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=clinic.timezone)).astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
+        local = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
         return None
+    is_local = local.tzinfo is None and MINYEAR < local.year < MAXYEAR
+    return local.replace(tzinfo=clinic.timezone).astimezone(UTC) if is_local else None

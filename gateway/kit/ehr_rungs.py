@@ -6,6 +6,7 @@ Source: shared vendors generic_smart_fhir sections 3 and 5, practice_fusion sect
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import date, datetime, timedelta
@@ -28,6 +29,8 @@ from gateway.kit.ehr_rung import (
     last_marked,
 )
 
+log = logging.getLogger(__name__)
+
 CHILDREN: Mapping[str, str] = {
     "Condition": "encounter",
     "Procedure": "encounter",
@@ -37,6 +40,8 @@ CHILDREN: Mapping[str, str] = {
 """What belongs to an encounter and may change without it: type to the path of its reference to the Encounter."""
 IDS_AT_ONCE = 50
 PATIENTS_AT_ONCE = 4
+REFUSED_FOR = timedelta(hours=1)
+"""How long a type that is not offered is not asked for: it may be granted later, and one refusal may be an accident."""
 _SAMPLE = 5
 _FAR = timedelta(days=365 * 20)
 _SWEPT = "feed-swept-days"
@@ -54,7 +59,7 @@ class LastUpdatedRung(SearchRung):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._refused_children: set[str] = set()
+        self._refused_children: dict[str, datetime] = {}
 
     async def tried(self) -> Verdict:
         """By instants: of the far future, and of the look-back time."""
@@ -82,12 +87,14 @@ class LastUpdatedRung(SearchRung):
     async def _changed_children(self, since: datetime) -> dict[str, datetime]:
         """When something of an encounter changed last, by the encounter's id."""
         later: dict[str, datetime] = {}
-        wanted = [name for name in CHILDREN if name not in self._refused_children]
+        now = self.site.context.now()
+        wanted = [name for name in CHILDREN if self._refused_children.get(name, now) <= now]
         for name in wanted if self.site.settings.feed_children else ():
             try:
                 await self._note_children(name, since, later)
             except (PermissionMissing, UnexpectedResponse):
-                self._refused_children.add(name)  # not offered here: the encounter's own change has to do
+                self._refused_children[name] = now + REFUSED_FOR  # the encounter's own change has to do
+                log.warning("not followed", extra={"connection": self.site.context.connection, "type": name})
         return later
 
     async def _note_children(self, name: str, since: datetime, later: dict[str, datetime]) -> None:
@@ -98,6 +105,9 @@ class LastUpdatedRung(SearchRung):
                 note_children(page, self.site.client.base_url, since, later)
                 read += 1
                 if read == MAX_POLL_PAGES:
+                    log.warning(
+                        "not followed to the end", extra={"connection": self.site.context.connection, "type": name}
+                    )
                     return
 
     async def _outdated(self, later: Mapping[str, datetime], found: Iterable[Seen]) -> list[EncounterRef]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
+from math import isfinite
 from typing import Any
 
 import aiohttp
@@ -122,7 +123,7 @@ def retry_after_seconds(response: httpx.Response, default: float = 1.0, ceiling:
             seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError):
             seconds = default
-    return min(max(seconds, 0.0), ceiling)
+    return min(max(seconds, 0.0), ceiling) if isfinite(seconds) else default
 
 
 def rate_limited(vendor: str, operation: str, response: httpx.Response) -> RateLimited:

@@ -84,6 +84,8 @@ class _SealedTokens(CachedTokens):
     """Tokens that all workers of a connection share: one of them renews, under a lock, and the others read."""
 
     key = "oauth"
+    purpose = _PURPOSE
+    """What the tokens are sealed for: those of another purpose are as good as none."""
 
     def __init__(
         self,
@@ -110,7 +112,7 @@ class _SealedTokens(CachedTokens):
     async def read(self) -> SharedTokens | None:
         """The tokens as they lie in Postgres, or None when there are none that this secret opens."""
         sealed = await self._context.shared.get(self.key)
-        opened = unseal(sealed, self._client.secret, _PURPOSE) if sealed else None
+        opened = unseal(sealed, self._client.secret, self.purpose) if sealed else None
         if opened is None:
             return None
         kept = jsonio.loads(opened)
@@ -129,7 +131,7 @@ class _SealedTokens(CachedTokens):
             "scopes": list(tokens.scopes),
             "refresh_token": tokens.refresh_token,
         }
-        await self._context.shared.put(self.key, seal(jsonio.dumps(values), self._client.secret, _PURPOSE))
+        await self._context.shared.put(self.key, seal(jsonio.dumps(values), self._client.secret, self.purpose))
 
     @property
     def _lock_key(self) -> str:
@@ -147,7 +149,14 @@ class _SealedTokens(CachedTokens):
 
 
 class ClientSecretTokens(_SealedTokens):
-    """Grant `client_credentials` with a client secret."""
+    """Grant `client_credentials` with a client secret.
+
+    A token that was given to another client, elsewhere or for other scopes is not used: the settings have changed.
+    """
+
+    def __init__(self, client: OAuthClient, context: AdapterContext, http: httpx.AsyncClient, **more: Any) -> None:
+        super().__init__(client, context, http, **more)
+        self.purpose = " ".join((_PURPOSE, client.client_id, client.token_url, *sorted(self.scopes)))
 
     async def _ask(self, held: SharedTokens | None) -> SharedTokens:
         form = {"grant_type": "client_credentials", **({"scope": " ".join(self.scopes)} if self.scopes else {})}

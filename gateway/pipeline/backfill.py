@@ -90,14 +90,19 @@ async def _list(pipeline: Pipeline, wanted: Backfill, progress: Progress, tell: 
     stored = await pipeline.store.cursor(wanted.clinic_id, wanted.position_key)
     pending: list[EncounterRef] = []
     position = stored or ""
-    async for ref, position in adapter.backfill(wanted.since, stored or None):
-        progress.listed, progress.waiting = progress.listed + 1, ""
-        if _is_wanted(ref, wanted, progress):
-            pending.append(ref)
-        if len(pending) == BATCH:
+    try:
+        async for ref, position in adapter.backfill(wanted.since, stored or None):
+            progress.listed, progress.waiting = progress.listed + 1, ""
+            if _is_wanted(ref, wanted, progress):
+                pending.append(ref)
+            if len(pending) == BATCH:
+                await _keep(pipeline, wanted, progress, pending, position)
+                pending = []
+                tell(progress)
+    except AdapterError:  # it goes on from here, and not from the last full batch
+        if pending:
             await _keep(pipeline, wanted, progress, pending, position)
-            pending = []
-            tell(progress)
+        raise
     await _keep(pipeline, wanted, progress, pending, "")
     tell(progress)
 
@@ -117,9 +122,11 @@ async def _keep(
     pipeline: Pipeline, wanted: Backfill, progress: Progress, refs: Sequence[EncounterRef], position: str
 ) -> None:
     trace = new_trace()
+    adapter = pipeline.connections.ehr(wanted.clinic_id, wanted.connection)
+    settle = timedelta(seconds=adapter.settle_seconds)  # visits of today are listed too
     arrivals = [arrival(wanted.connection, ref, new_trace()) for ref in refs]
     async with pipeline.store.unit_of_work(wanted.clinic_id) as unit:
-        new = await unit.accept(arrivals, priority=LOW_PRIORITY)
+        new = await unit.accept(arrivals, settle=settle, priority=LOW_PRIORITY)
         released: list[str] = []
         if wanted.send_before_go_live:
             released = await unit.allow_before_go_live([a.encounter_id for a in arrivals])

@@ -63,6 +63,10 @@ class RetryPolicy:
         ceiling = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempts, 30))
         return timedelta(seconds=random.uniform(0.1, 1.0) * ceiling)  # noqa: S311  (jitter, not a secret)
 
+    def gives_up(self, failing_since: datetime | None, now: datetime) -> bool:
+        """Whether what has been failing without a break is not tried any more; however old it is besides."""
+        return failing_since is not None and now - failing_since > self.give_up_after
+
     def watch_delay(self, waited: timedelta) -> timedelta:
         """When to look again at an encounter that is not signed off: seconds at first, then a fifth of its age."""
         return min(max(timedelta(seconds=self.base_seconds * 2), waited / 5), timedelta(hours=6))

@@ -18,9 +18,26 @@ from gateway.canonical.models import PAYER_CLAIM_CONTROL_NUMBER, ClaimBundle, Cl
 from gateway.pipeline.context import DONE, Next, Pipeline, patient_of
 from gateway.pipeline.holding import hold_job
 from gateway.ports.billing import BillingCapability
-from gateway.ports.records import EncounterRow, Job, JobKind, NewJob, NewSubmission, NormalizedEncounter, SubmissionRow
+from gateway.ports.records import (
+    EncounterRow,
+    EncounterState,
+    Hold,
+    Job,
+    JobKind,
+    NewJob,
+    NewSubmission,
+    NormalizedEncounter,
+    SubmissionRow,
+)
 from gateway.ports.stores import UnitOfWork
 
+REOPENED = "reopened"
+_REOPENED_FINDING = error(
+    "reopened-after-submission",
+    "Encounter.status",
+    "The encounter was opened again in the EHR after its claim had been sent.",
+    "Finish it and sign it again in the EHR: what changes is then corrected, and this ends by itself.",
+)
 _VOID_HASH = b"void"  # of no claim: signed off again, even the same content is news
 _IDENTITY = frozenset({"id", "identifier", "related", "status"})  # differ between two versions by their nature
 
@@ -132,6 +149,20 @@ async def hold_changed(pipeline: Pipeline, job: Job, row: EncounterRow, claim: C
     changed = changed_elements(before, claim) if before else ["Claim"]
     findings = tuple(_changed(element) for element in changed)
     return await hold_job(pipeline, job, "normalize", findings, code="changed-after-submission")
+
+
+async def reopened(unit: UnitOfWork, row: EncounterRow) -> None:
+    """The encounter was signed off and is worked on again: its claim does not leave, or a person is told that it has.
+
+    When it is signed again, other content replaces the claim on file; the same content ends the hold.
+    """
+    submissions = await unit.submissions(row.id)
+    on_file = last_on_file(submissions)
+    if on_file is not None and row.state is not EncounterState.HELD:
+        await unit.hold(Hold(row.id, REOPENED, (_REOPENED_FINDING,), on_file.id))
+    elif on_file is None and not any(submission.in_doubt for submission in submissions):
+        await unit.withdraw_unsent(row.id)
+        await unit.forget_content(row.id)
 
 
 def _changed(element: str) -> Finding:

@@ -13,8 +13,9 @@ from gateway.canonical.findings import Finding, error
 from gateway.canonical.models import ClaimBundle
 from gateway.pipeline.check import check
 from gateway.pipeline.context import DONE, Next, Pipeline
+from gateway.pipeline.corrections import reopened
 from gateway.pipeline.holding import hold_job
-from gateway.pipeline.normalize import NOT_SIGNED_OFF, normalize
+from gateway.pipeline.normalize import NOT_SIGNED_OFF, SETTLING, normalize
 from gateway.pipeline.poll import poll
 from gateway.pipeline.reconcile import reconcile
 from gateway.pipeline.route import route
@@ -102,10 +103,11 @@ async def _settle(pipeline: Pipeline, job: Job, failure: GatewayError) -> Next:
             return await _watch(pipeline, job, failure, code)
         case Retry.LATER:
             seconds = failure.retry_after if isinstance(failure, AdapterError) and failure.retry_after else 1.0
-            return await _postpone(pipeline, job, timedelta(seconds=seconds), code, failed=False)
+            waits_for = job.last_error if job.last_error in (NOT_SIGNED_OFF, SETTLING) else code  # as before
+            return await _postpone(pipeline, job, timedelta(seconds=seconds), waits_for, failed=False)
         case Retry.BACKOFF:
             recurring = "encounter_id" not in job.arguments  # as old as the connection: it never gives up
-            if not recurring and pipeline.now() - job.created_at > pipeline.retry.give_up_after:
+            if not recurring and pipeline.retry.gives_up(job.failing_since, pipeline.now()):
                 return await _dead_letter(pipeline, job, code)
             told = failure.retry_after if isinstance(failure, AdapterError) else None
             delay = max(pipeline.retry.delay(job.attempts), timedelta(seconds=told or 0.0))
@@ -122,7 +124,10 @@ async def _watch(pipeline: Pipeline, job: Job, failure: GatewayError, code: str)
         return await _give_up(pipeline, job, failure.findings, code)
     least = failure.look_after if isinstance(failure, NotSignedOff) else 0.0
     delay = max(pipeline.retry.watch_delay(waited), timedelta(seconds=least))
+    row = await pipeline.store.encounter(job.clinic_id, job.arguments["encounter_id"])
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        if row is not None and row.claim_id is not None:
+            await reopened(unit, row)
         if not await unit.give_way(job):
             await unit.postpone(job, delay, reason=NOT_SIGNED_OFF, failed=False)
         await unit.commit(_failure(pipeline, Step.RETRY_SCHEDULED, job, NOT_SIGNED_OFF))

@@ -24,7 +24,7 @@ from gateway.pipeline.corrections import can, hold_changed, last_on_file, replac
 from gateway.pipeline.superbill import with_superbill
 from gateway.ports.billing import BillingCapability
 from gateway.ports.ehr import EhrAdapter
-from gateway.ports.records import EncounterRow, Job, JobKind, NewJob, NormalizedEncounter, SubmissionRow
+from gateway.ports.records import EncounterRow, EncounterState, Job, JobKind, NewJob, NormalizedEncounter, SubmissionRow
 from gateway.ports.stores import UnitOfWork
 
 MOST_SOURCE_FINDINGS = 20
@@ -152,6 +152,8 @@ def _read_from_ehr(claim: ClaimBundle) -> tuple[str, ...]:
 
 async def _unchanged(pipeline: Pipeline, job: Job, row: EncounterRow, claim: ClaimBundle) -> Next:
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:
+        if row.state is EncounterState.HELD and (on_file := last_on_file(await unit.submissions(row.id))):
+            await unit.set_done(row.id, on_file.id, EncounterState.SUBMITTED)  # it may have been opened again meanwhile
         await unit.finish(job)
         await unit.commit(
             pipeline.event(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from gateway.canonical.audit_event import Step
+from gateway.canonical.errors import AdapterError
 from gateway.pipeline.context import DONE, Next, Pipeline
 from gateway.pipeline.receive import POLL_PAUSE, arrival, new_trace
 from gateway.pipeline.subscription_rules import is_proven
@@ -23,12 +24,16 @@ async def poll(pipeline: Pipeline, job: Job) -> Next:
     settle = timedelta(seconds=adapter.settle_seconds)
     pending: list[Arrival] = []
     cursor = await pipeline.store.begin_poll(job.clinic_id, connection)
-    async for ref, position in adapter.changed_encounters(cursor):
-        pending.append(arrival(connection, ref, new_trace()))
-        cursor = position
-        if len(pending) >= BATCH:
-            await _keep(pipeline, job, connection, pending, cursor, settle)
-            pending = []
+    try:
+        async for ref, position in adapter.changed_encounters(cursor):
+            pending.append(arrival(connection, ref, new_trace()))
+            cursor = position
+            if len(pending) >= BATCH:
+                await _keep(pipeline, job, connection, pending, cursor, settle)
+                pending = []
+    except AdapterError:  # what came before it is kept
+        await _keep(pipeline, job, connection, pending, cursor, settle)
+        raise
     await _keep(pipeline, job, connection, pending, cursor, settle)
     pause = await _pause(pipeline, job.clinic_id, connection)
     async with pipeline.store.unit_of_work(job.clinic_id) as unit:

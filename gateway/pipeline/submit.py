@@ -199,7 +199,7 @@ async def _look(pipeline: Pipeline, job: Job, row: SubmissionRow, claim: ClaimBu
             return await submit(pipeline, job, claim)
         if settling:
             return await _take_anew(pipeline, job, row)
-    if pipeline.now() - job.created_at > pipeline.retry.give_up_after:
+    if pipeline.retry.gives_up(job.failing_since, pipeline.now()):
         raise VendorUnavailable(row.connection, "submit", "the vendor keeps losing the claim", code=ErrorCode.TIMEOUT)
     return await _send(pipeline, job, row, claim, payload, repeat=repeat)
 

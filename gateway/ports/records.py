@@ -64,6 +64,7 @@ class Job:
     owner: int
     priority: int = 0
     last_error: str = ""  # why it was put off last
+    failing_since: datetime | None = None  # without a break
 
 
 def transmit_key(connection: str) -> str:

@@ -110,6 +110,9 @@ class UnitOfWork(SuperbillWork, Protocol):
     async def withdraw_unsent(self, encounter_id: str) -> None:
         """Submissions of an encounter that have not left will not leave."""
 
+    async def forget_content(self, encounter_id: str) -> None:
+        """Nothing of the encounter is on file: whatever is signed off next is news."""
+
     async def withdraw(self, encounter_id: str) -> None:
         """State WITHDRAWN: nothing of the encounter is on file and nothing will be sent; its hold is superseded."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import asyncpg
@@ -62,7 +62,7 @@ class StepWork:
             encounter_ids,
             [a.ref.encounter_id for a in arrivals],
             [a.trace for a in arrivals],
-            [a.ref.last_updated.isoformat() if a.ref.last_updated else "" for a in arrivals],
+            [a.ref.last_updated.astimezone(UTC).isoformat() if a.ref.last_updated else "" for a in arrivals],
             settle,
             priority,
         )
@@ -128,6 +128,10 @@ class StepWork:
     async def withdraw_unsent(self, encounter_id: str) -> None:
         """Submissions of an encounter that have not left will not leave."""
         await self._execute(_SUBMISSIONS["withdraw"], encounter_id)
+
+    async def forget_content(self, encounter_id: str) -> None:
+        """Nothing of the encounter is on file: whatever is signed off next is news."""
+        await self._execute(_ENCOUNTERS["forget_content"], encounter_id)
 
     async def withdraw(self, encounter_id: str) -> None:
         """The encounter is done with: nothing of it is on file, and nothing will be sent."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from pydantic import BaseModel
 
 from gateway.cli import app
@@ -16,6 +19,10 @@ from gateway.settings import LoadedSettings
 from gateway.settings_base import Strict
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("adapters/*/*/README.md")])
+COMMAND = re.compile(r"(?:`|^\$ |&& )gateway ([a-z][^`\n#|]*)", re.MULTILINE)
+BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+IN_BLOCK = re.compile(r"^gateway ([a-z][^`\n#|]*)", re.MULTILINE)
 
 
 def models(base: type[Strict]) -> Iterator[type[Strict]]:
@@ -77,3 +84,29 @@ def test_the_matrix_names_every_capability_of_every_adapter() -> None:
 def test_the_markers_must_be_there() -> None:
     with pytest.raises(ValueError, match="<!-- adapters -->"):
         with_matrix("# A document without markers")
+
+
+def options_of(words: list[str]) -> set[str] | None:
+    """The options of the command that the words begin with, or None when there is none."""
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        commands = getattr(command, "commands", None)
+        if commands is None:
+            break
+        if word not in commands:
+            return None
+        command = commands[word]
+    return {option for parameter in command.params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_in_a_document_exists_with_its_options(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for command in [
+        *COMMAND.findall(text),
+        *(line for block in BLOCK.findall(text) for line in IN_BLOCK.findall(block)),
+    ]:
+        words = command.split()
+        known = options_of(words)
+        assert known is not None, command
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= {*known, "--help"}, command

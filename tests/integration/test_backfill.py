@@ -13,7 +13,7 @@ import pytest
 from gateway.canonical.audit_event import AuditEvent, Step
 from gateway.canonical.errors import AdapterError, PermissionMissing, RateLimited, UnexpectedResponse, VendorUnavailable
 from gateway.canonical.models import EncounterRecord, EncounterRef
-from gateway.pipeline.backfill import BATCH, Backfill, Progress, backfill
+from gateway.pipeline.backfill import Backfill, Progress, backfill
 from gateway.pipeline.context import Pipeline
 from gateway.pipeline.worker import Worker
 from gateway.ports.records import LOW_PRIORITY, Arrival
@@ -58,6 +58,19 @@ async def test_what_is_listed_is_queued_with_low_priority(world: Any) -> None:
     assert await world.steps() == ["backfilled"] * 3
 
 
+async def test_a_visit_that_is_listed_just_after_its_sign_off_is_left_alone_as_if_it_came_live(world: Any) -> None:
+    world.ehr_.settle_seconds = 600.0
+    await world.notify()
+    world.ehr_.backfill = _lists_the_same
+    await run(world)
+    await world.work()
+    assert await world.one("select state from encounter") == "received"
+
+
+async def _lists_the_same(since: date, position: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
+    yield EncounterRef("e1", "told in another way", None, since), ""
+
+
 async def test_done_once_more_it_lists_all_again_and_finds_nothing_new(world: Any) -> None:
     listing = Listing(world, 150)
     await run(world)
@@ -70,7 +83,7 @@ async def test_it_goes_on_from_what_is_kept_after_a_passing_fault(world: Any, fa
     listing = Listing(world, 250)
     listing.failures = {230: failure("fake", "backfill", "away", retry_after=0.01)}
     progress = await run(world)
-    assert listing.begun_at == [0, 2 * BATCH - 1], "what was kept is not listed again, but for the last one"
+    assert listing.begun_at == [0, 229], "what was kept is not listed again, but for the last one"
     assert progress.new == await world.one("select count(*) from inbox") == 250
 
 
@@ -79,12 +92,12 @@ async def test_what_it_cannot_get_past_is_raised_and_the_rest_stays_for_the_next
     listing.failures = {120: PermissionMissing("fake", "backfill", "no scope")}
     with pytest.raises(PermissionMissing):
         await run(world)
-    assert await world.one("select count(*) from inbox") == BATCH
+    assert await world.one("select count(*) from inbox") == 120
     [unfinished] = await world.store.report("backfills", CLINIC)
-    assert (unfinished["listing"], unfinished["position"]) == (WANTED.position_key, str(BATCH - 1))
+    assert (unfinished["listing"], unfinished["position"]) == (WANTED.position_key, "119")
     await run(world)
     assert await world.store.report("backfills", CLINIC) == []
-    assert listing.begun_at == [0, BATCH - 1]
+    assert listing.begun_at == [0, 119]
     assert await world.one("select count(*) from inbox") == 250
 
 

@@ -529,3 +529,17 @@ async def test_late_doubled_and_out_of_order_events_end_in_one_claim(world: Any,
     assert (world.billing_.sent, len(world.billing_.saved)) == (1, 1)
     assert await world.one("select count(*) from submission where state = 'received'") == 1
     assert await world.one("select count(*) from job") == 0
+
+
+async def test_what_a_feed_tells_before_it_breaks_off_is_kept_with_its_cursor(world: Any) -> None:
+    async def changed(cursor: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
+        yield EncounterRef("e1", "e1@1"), "first"
+        raise VendorUnavailable("fake", "search", "one appointment cannot be read")
+
+    world.ehr_.changed_encounters = changed
+    await world.store.ensure_job(CLINIC, poll_job("ehr"))
+    await world.work()
+    assert await world.one("select position from feed_cursor") == "first"
+    assert await world.one("select last_error from job where kind = 'poll'") == "unavailable"
+    await world.work()
+    assert await world.one("select state from encounter") == "submitted"

@@ -826,3 +826,16 @@ async def test_every_step_that_touches_a_claim_names_its_patient_in_the_audit(wo
     async with world.store.acquire() as connection:
         nameless, all_ = await connection.fetchrow(query)
     assert all_ and not nameless
+
+
+async def test_a_notice_that_comes_while_a_worker_takes_the_waiting_job_gets_a_job_of_its_own(world: Any) -> None:
+    """What the worker reads may be older than what the notice tells of."""
+    await world.notify()
+    world.ehr_.version += 1
+    async with world.store.acquire() as worker, worker.transaction():
+        await worker.execute("update job set owner = 7, lease_until = clock_timestamp() + interval '1 minute'")
+        noticing = asyncio.create_task(world.notify())
+        waiting, _ = await asyncio.wait({noticing}, timeout=0.3)
+        assert not waiting
+    assert await noticing == 1
+    assert await world.one("select count(*) from job where kind = 'normalize' and owner is null") == 1

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.canonical.errors import RateLimited, UnexpectedResponse
-from gateway.canonical.models import SubmissionState
+from gateway.canonical.errors import PermissionMissing, RateLimited, UnexpectedResponse, VendorUnavailable
+from gateway.canonical.models import ClaimFate, EncounterRef, SubmissionState
 from gateway.pipeline.write_back import write_back_job
 
 CLINIC = "clinic-a"
@@ -68,3 +68,33 @@ async def test_a_claim_in_doubt_is_not_told(world: Any) -> None:
     await world.store.ensure_job(CLINIC, write_back_job("ehr"))
     await world.later()
     assert world.ehr_.told == []
+
+
+async def test_an_ehr_that_may_not_be_written_to_is_still_read(received: Any) -> None:
+    received.ehr_.tell_failure = PermissionMissing("fake", "write_back", "no scope to write")
+    await received.later()
+    assert await received.store.connection_stopped(CLINIC, "ehr") is None
+    assert await received.one("select told from submission") == "received"
+
+
+async def test_one_claim_that_the_ehr_fails_to_take_does_not_keep_the_others_from_being_told(received: Any) -> None:
+    async with received.store.acquire() as connection:
+        await connection.execute(
+            "insert into encounter (clinic_id, id, connection, ehr_encounter_id, state, claim_id)"
+            " select clinic_id, 'ehr.e2', connection, 'e2', state, 'c2' from encounter"
+        )
+        await connection.execute(
+            "insert into submission (id, clinic_id, encounter_id, claim_id, connection, state, updated_at)"
+            " select 'GW2', clinic_id, 'ehr.e2', 'c2', connection, state, updated_at + interval '1 s' from submission"
+        )
+    plain = received.ehr_.write_back
+
+    async def write_back(ref: EncounterRef, fate: ClaimFate) -> None:
+        if ref.encounter_id == "e1":
+            raise VendorUnavailable("fake", "write_back", "500 for this one, for ever")
+        await plain(ref, fate)
+
+    received.ehr_.write_back = write_back
+    await received.later()
+    assert [encounter_id for encounter_id, _ in received.ehr_.told] == ["e2"]
+    assert await received.one("select last_error from job where kind = 'write_back'") == "unavailable"

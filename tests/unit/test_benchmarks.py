@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("build", "cli", "latency", "memory", "pure")
+NAMES = ("build", "cli", "latency", "memory", "normalize", "pure")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 Load = Callable[[str], ModuleType]

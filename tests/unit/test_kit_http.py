@@ -6,11 +6,12 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
 
 from gateway.canonical.errors import AdapterError, OutcomeUnknown, VendorUnavailable
 from gateway.kit.contract_support import refused_url
-from gateway.kit.http import open_client, transport_errors
+from gateway.kit.http import open_client, retry_after_seconds, transport_errors
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -90,3 +91,26 @@ async def test_a_connection_that_is_never_taken_up_has_surely_saved_nothing() ->
             await client.aclose()
             for each in waiting:
                 each.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("1.5", 1.5),
+        ("0", 0.0),
+        ("-5", 0.0),
+        ("999999", 3600.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0),
+        ("nan", 1.0),
+        ("inf", 1.0),
+        ("soon", 1.0),
+        ("9" * 5000, 1.0),
+        ("", 1.0),
+    ],
+)
+def test_any_retry_after_is_a_bounded_number_of_seconds(header: str, seconds: float) -> None:
+    """RFC 9110 section 10.2.3: a number or a date; anything else says nothing."""
+    assert retry_after_seconds(httpx.Response(429, headers={"Retry-After": header})) == seconds

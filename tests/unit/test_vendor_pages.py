@@ -12,11 +12,12 @@ import pytest
 import yaml
 from joserfc.jwk import ECKey, RSAKey
 
-from adapters.ehr.smart_fhir.dialects import DialectName
+from adapters.ehr.smart_fhir.dialects import DIALECTS, DialectName
 from gateway.kit.contract_support import contract_context
 from gateway.settings import LoadedSettings, load_settings
 
-PAGES = sorted((Path(__file__).parents[2] / "docs/vendors").glob("*.md"))
+INDEX = Path(__file__).parents[2] / "docs/vendors/README.md"
+PAGES = sorted(page for page in INDEX.parent.glob("*.md") if page != INDEX)
 BLOCKS = [
     pytest.param(page, block, id=f"{page.stem}-{number}")
     for page in PAGES
@@ -77,3 +78,33 @@ def test_every_page_says_how_to_register_set_check_and_what_is_missing(page: Pat
 def test_every_dialect_has_its_page() -> None:
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     assert [name for name in DialectName if not re.search(rf"dialect: {name}\b", text)] == []
+
+
+def index() -> dict[str, list[str]]:
+    """The rows of the index by the second cell, which names the adapter and its dialect."""
+    rows = [line.strip("|").split("|") for line in INDEX.read_text("utf-8").splitlines() if line.startswith("| [")]
+    return {cells[1].strip(): [cell.strip() for cell in cells] for cells in rows}
+
+
+def test_the_index_lists_every_ehr_with_its_page() -> None:
+    adapters = [f"`{point.name}`" for point in entry_points(group="gateway.ehr_adapters") if point.name != "smart_fhir"]
+    dialects = [f"`smart_fhir`, `dialect: {name}`" for name in DialectName if name is not DialectName.GENERIC]
+    assert sorted(index()) == sorted([*adapters, *dialects])
+    linked = {name for cells in index().values() for name in re.findall(r"\]\(([\w.]+)\)", cells[0])}
+    assert linked == {page.name for page in PAGES}
+
+
+def test_the_index_tells_the_delays_of_the_settings() -> None:
+    infos = {point.name: point.load() for point in entry_points(group="gateway.ehr_adapters")}
+    for named, cells in index().items():
+        adapter, *rest = re.findall(r"`([^`]+)`", named)
+        fields = infos[adapter].settings.model_fields
+        dialect = DIALECTS[DialectName(rest[0].removeprefix("dialect: "))].settings if rest else {}
+        poll, settle = (dialect.get(n, fields[n].default) for n in ("poll_seconds", "settle_seconds"))
+        assert cells[-1] == f"{poll:g} s + {settle:g} s", named
+
+
+@pytest.mark.parametrize("page", [INDEX, *INDEX.parents[1].rglob("*.md")], ids=lambda page: page.name)
+def test_every_link_of_a_document_leads_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
+    assert [t for t in targets if "://" not in t and not (page.parent / t).exists()] == []

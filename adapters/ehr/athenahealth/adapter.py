@@ -15,7 +15,7 @@ from adapters.ehr.athenahealth.feed import AppointmentFeed
 from adapters.ehr.athenahealth.fetch import EncounterFetcher
 from adapters.ehr.athenahealth.probe import Prober
 from adapters.ehr.athenahealth.reopened import ReopenedEncounters
-from adapters.ehr.athenahealth.settings import AthenahealthSettings, OwnBilling
+from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.subscriptions import Subscriptions
 from adapters.ehr.athenahealth.tokens import open_tokens
 from gateway.canonical.errors import UnsupportedOperation
@@ -24,6 +24,7 @@ from gateway.canonical.subscription import Subscribed
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.ehr_vendor import VendorEhr
+from gateway.kit.ehr_vendor_settings import OwnBilling
 from gateway.kit.http import open_client
 from gateway.kit.json_api import JsonApi
 from gateway.ports.context import AdapterContext, Probe
@@ -40,7 +41,7 @@ class Athenahealth(VendorEhr):
         """Open the connection's HTTP pool; raises `ConfigurationError` for a key that cannot sign."""
         self.settings, self.context = settings, context
         self.settle_seconds = settings.settle_seconds
-        guarded = settings.own_billing is OwnBilling.REFUSE
+        guarded = settings.own_billing is OwnBilling.HOLD
         self._terms = mapping.Terms(context.clinic.payer_ids, guarded, settings.watch_seconds)
         self._http = open_client(timeout_seconds=settings.timeout_seconds, max_connections=settings.max_connections)
         self.tokens = open_tokens(settings, context, self._http)

@@ -25,12 +25,12 @@ class Visit:
 
 
 def authorization_number(held: Iterable[Row], visit: Visit) -> str | None:
-    """The prior authorization's number (box 23); raises `MappingError` when several fit and none names the visit."""
+    """The prior authorization's number (box 23); the claim is held when several fit and none names the visit."""
     return _only([row for row in held if not _is_referral(row)], visit)
 
 
 def referral_number(held: Iterable[Row], visit: Visit) -> str | None:
-    """The number of the referral; raises `MappingError` when several fit and none names the visit."""
+    """The number of the referral; the claim is held when several fit and none names the visit."""
     return _only([row for row in held if _is_referral(row)], visit)
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from adapters.ehr.athenahealth.api import AthenaApi, Row
-from adapters.ehr.athenahealth.fetch import together
-from adapters.ehr.athenahealth.rows import SIGNED
+from adapters.ehr.athenahealth.fetch import all_of
+from adapters.ehr.athenahealth.rows import DELETED, SIGNED
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.values import EASTERN, day, mdy, moment, text
 from gateway.canonical import jsonio
@@ -30,7 +30,11 @@ class BookedAppointments:
         self._api, self._settings, self._context = api, settings, context
 
     async def former(self, since: date, position: str | None) -> AsyncGenerator[tuple[EncounterRef, str]]:
-        """Closed encounters of booked appointments by date; the position is the date to begin with again."""
+        """Closed encounters of booked appointments by date; the position is the date to begin with again.
+
+        With them those of the last `reopen_days` that are not closed yet: no event would tell when they are, and once
+        they are known they are watched.
+        """
         start, today = date.fromisoformat(position) if position else since, self._context.now().date()
         departments = await self._departments()
         while start <= today:
@@ -39,20 +43,28 @@ class BookedAppointments:
             dated = [(day(row.get("date")) or start, text(row.get("appointmentid")), row) for row in booked]
             for at, _, row in sorted(dated, key=lambda entry: entry[:2]):
                 ref = encounter_ref(row)
-                if ref is not None and text(row.get("encounterstate")) == SIGNED:
+                if ref is not None and self._is_wanted(row, (today - at).days):
                     yield replace(ref, serviced=at), at.isoformat()
             start = end + timedelta(days=1)
 
+    def _is_wanted(self, row: Row, days_ago: int) -> bool:
+        state = text(row.get("encounterstate"))
+        may_be_closed = state != DELETED and _is_over(row) and days_ago <= self._settings.reopen_days
+        return state == SIGNED or may_be_closed
+
     async def lately(self, since: datetime, until: datetime) -> list[Row]:
         """Visits that are over, of the days between two instants."""
+        return [row for row in await self.between(since, until) if _is_over(row)]
+
+    async def between(self, since: datetime, until: datetime) -> list[Row]:
+        """All appointments of the days between two instants."""
         start, end = (moment_.astimezone(EASTERN).date() for moment_ in (since, until))
-        rows = await self._of(await self._departments(), start, end + timedelta(days=1))  # a department may be ahead
-        return [row for row in rows if _is_over(row)]
+        return await self._of(await self._departments(), start, end + timedelta(days=1))  # a department may be ahead
 
     async def _of(self, departments: Iterable[str], start: date, end: date) -> list[Row]:
         dates = {"startdate": mdy(start), "enddate": mdy(end), "limit": PAGE_ROWS}
         reads = ({**dates, "departmentid": department} for department in departments)
-        return await together(
+        return await all_of(
             *(self._api.rows("booked", "appointments/booked", "appointments", params) for params in reads)
         )
 

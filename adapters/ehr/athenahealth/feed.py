@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 
 from adapters.ehr.athenahealth.api import AthenaApi, Row
 from adapters.ehr.athenahealth.booked import OVER_STATUSES, PAGE_ROWS, BookedAppointments, encounter_ref
-from adapters.ehr.athenahealth.fetch import together
+from adapters.ehr.athenahealth.fetch import all_of
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.values import eastern_from, eastern_until, text
+from gateway.canonical.errors import AdapterError, UnexpectedResponse, VendorUnavailable
 from gateway.canonical.models import EncounterRef, Resource
 from gateway.kit.ehr_references import is_vendor_id
 from gateway.ports.context import AdapterContext
@@ -26,6 +27,9 @@ SEEN_STATUSES = frozenset({"2", *OVER_STATUSES})
 """With those checked in: the patient was there, so there is an encounter."""
 SUBSCRIBED_AT = "feed-subscribed-at"
 """The shared value that tells since when the feed has been subscribed to."""
+
+SEEN = "feed-seen"
+"""The shared value that tells how far was seen, with the cursor after which nothing was found."""
 
 
 class AppointmentFeed:
@@ -39,21 +43,40 @@ class AppointmentFeed:
         self._lock_key = f"athenahealth/feed/{hashlib.sha256(owner.encode()).hexdigest()[:16]}"
 
     async def changed(self, cursor: str | None) -> AsyncGenerator[tuple[EncounterRef, str]]:
-        """Pointers to encounters, each with the cursor to keep: the instant from which rows can be read again."""
+        """Pointers to encounters, each with the cursor to keep: the instant from which rows can be read again.
+
+        It moves with the last pointer only, and with one of consumed rows too: another connection of the same API key
+        may be the one that always reads first.
+        """
         now = self._context.now()
-        since = datetime.fromisoformat(cursor) if cursor else now - timedelta(minutes=self._settings.lookback_minutes)
+        since = await self._since(cursor) if cursor else now - timedelta(minutes=self._settings.lookback_minutes)
         kept = cursor or since.isoformat()
         async with self._context.lock(self._lock_key):
             started = self._context.now() - timedelta(seconds=self._settings.overlap_seconds)
             consumed = await self._consumed(since, self._context.now())
             fresh = await self._unread()
-        for ref in await self._refs([*await self._booked_meanwhile(cursor), *consumed]):
+        refs, problem = await self._refs([*await self._booked_meanwhile(cursor, since), *consumed, *fresh])
+        for ref in refs[:-1]:
             yield ref, kept
-        for ref in await self._refs(fresh):
-            yield ref, max(since, started).isoformat()
+        reached = max(since, started).isoformat()
+        for ref in refs[-1:]:
+            yield ref, kept if problem else reached
+        if cursor and not refs and problem is None:
+            await self._context.shared.put(SEEN, f"{cursor} {reached}".encode())
+        if problem is not None:  # its row stays behind the cursor, and the others are told
+            raise problem
 
-    async def _booked_meanwhile(self, cursor: str | None) -> list[Row]:
-        """Visits that were over before the feed began to tell of them; none once it surely does."""
+    async def _since(self, cursor: str) -> datetime:
+        """From when to read again: polls that found nothing to keep have seen more than the cursor tells."""
+        seen = await self._context.shared.get(SEEN)
+        after, _, reached = seen.decode().partition(" ") if seen else ("", "", "")
+        return datetime.fromisoformat(reached if after == cursor else cursor)
+
+    async def _booked_meanwhile(self, cursor: str | None, since: datetime) -> list[Row]:
+        """Visits that were over before the feed began to tell of them; none once it surely does.
+
+        They are looked for from `since` on, if that is longer ago than the first poll looks: the feed had ended.
+        """
         began = await self._context.shared.get(SUBSCRIBED_AT)
         now, settings = self._context.now(), self._settings
         is_young = began is not None and now < datetime.fromisoformat(began.decode()) + timedelta(
@@ -61,7 +84,7 @@ class AppointmentFeed:
         )
         if cursor is not None and not is_young:
             return []
-        return await self._booked.lately(now - timedelta(minutes=settings.lookback_minutes), now)
+        return await self._booked.lately(min(since, now - timedelta(minutes=settings.lookback_minutes)), now)
 
     async def _consumed(self, since: datetime, until: datetime) -> list[Row]:
         window = {
@@ -81,22 +104,31 @@ class AppointmentFeed:
             found += page
         return found
 
-    async def _refs(self, rows: Iterable[Row]) -> list[EncounterRef]:
-        """One pointer per encounter; a row that does not name its encounter yet is looked up."""
+    async def _refs(self, rows: Iterable[Row]) -> tuple[list[EncounterRef], AdapterError | None]:
+        """One pointer per encounter; a row that does not name its encounter yet is looked up.
+
+        With them the first failure of such a look-up: one appointment that cannot be read does not hide the others.
+        """
         followed = [row for row in rows if self._is_followed(row)]
         silent = [r for r in followed if not text(r.get("encounterid")) and _seen(r)]
-        looked_up = await together(*(self._appointment(text(row.get("appointmentid"))) for row in silent))
+        problems: list[AdapterError] = []
+        looked_up = await all_of(*(self._appointment(text(row.get("appointmentid")), problems) for row in silent))
         found = (encounter_ref(row) for row in [*followed, *looked_up])
-        return list({ref.dedupe_key: ref for ref in found if ref is not None}.values())
+        refs = {ref.dedupe_key: ref for ref in found if ref is not None}
+        return list(refs.values()), next(iter(problems), None)
 
     def _is_followed(self, row: Mapping[str, object]) -> bool:
         departments = self._settings.department_ids
         return not departments or text(row.get("departmentid")) in departments
 
-    async def _appointment(self, appointment_id: str) -> list[Resource]:
+    async def _appointment(self, appointment_id: str, problems: list[AdapterError]) -> list[Resource]:
         if not is_vendor_id(appointment_id):
             return []
-        return await self._api.at_most_one("appointment", f"appointments/{appointment_id}")
+        try:
+            return await self._api.at_most_one("appointment", f"appointments/{appointment_id}")
+        except (UnexpectedResponse, VendorUnavailable) as problem:
+            problems.append(problem)
+            return []
 
 
 def _seen(row: Mapping[str, object]) -> bool:

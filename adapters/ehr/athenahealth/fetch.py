@@ -6,7 +6,6 @@ kept as it came, tagged with the name of the read that gave it.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -22,6 +21,7 @@ from gateway.canonical.errors import ErrorCode, UnexpectedResponse
 from gateway.canonical.models import EncounterRecord, EncounterRef, Resource
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.ehr_references import is_vendor_id
+from gateway.kit.together import together
 
 CACHE_ENTRIES = 4096
 CACHE_SECONDS = 600.0
@@ -94,7 +94,7 @@ class _Reading:
             text_ = "the encounter's id is not one of athenahealth's"
             raise UnexpectedResponse(self.api.vendor, "encounter", text_, code=ErrorCode.NOT_FOUND)
         path = f"chart/encounter/{encounter_id}"
-        return await together(
+        return await all_of(
             self._one("encounter", path),
             self._rows("diagnosis", f"{path}/diagnoses", "diagnoses"),
             self._rows("service", f"encounter/{encounter_id}/services", "services"),
@@ -114,7 +114,7 @@ class _Reading:
                 self._rows("insurance", f"{path}/insurances", "insurances"),
                 self._at_most_one("accidentdata", f"{path}/accidentdata"),
             ]
-        return await together(*reads)
+        return await all_of(*reads)
 
     async def patient(self, encounter: Row, visit: Iterable[Resource]) -> list[Resource]:
         """The patient, authorizations, athenahealth's own claims, and the visit's other providers."""
@@ -135,7 +135,7 @@ class _Reading:
                 reads.append(self._rows("patientinsurance", f"{path}/insurances", "insurances"))
             if self.own_claims:
                 reads.append(self._claims(patient_id, encounter))
-        return await together(*reads)
+        return await all_of(*reads)
 
     def _listed(self, kind: str, owner: Row, members: tuple[str, ...], read: Row | None = None) -> list[Read]:
         """Reads of what `owner` names by `members`, each once, without what the kind's member of `read` has named."""
@@ -174,12 +174,6 @@ class _Reading:
         return [{**row, "resourceType": kind} for row in rows]
 
 
-async def together(*reads: Read) -> list[Resource]:
-    """What reads find, in their order; the first failure cancels the others and is raised as it is."""
-    tasks = [asyncio.create_task(read) for read in reads]
-    try:
-        return [found for result in await asyncio.gather(*tasks) for found in result]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+async def all_of(*reads: Read) -> list[Resource]:
+    """What reads find, in their order."""
+    return [found for result in await together(reads) for found in result]

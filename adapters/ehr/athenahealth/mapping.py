@@ -173,22 +173,32 @@ def _insurance(chart: _Chart, payer_ids: Mapping[str, str]) -> list[Resource]:
     for row in chart.insurances:
         insurance_id, roots = text(row.get("insuranceid")), {"insurance": row}
         coverage = {"status": "active", **resource("Coverage", insurance_id, rows.COVERAGE_ROWS, roots)}
-        if coverage.get("relationship", _SELF) != _SELF:
+        coverage["subscriber"] = insured = SUBSCRIBER.via(coverage, chart.subject)
+        if insured != chart.subject:
             holder = resource("RelatedPerson", f"holder-{insurance_id}", rows.SUBSCRIBER_ROWS, roots)
             made.append({**holder, "patient": chart.subject})
-            coverage["subscriber"] = {"reference": f"RelatedPerson/holder-{insurance_id}"}
-        else:
-            coverage["subscriber"] = chart.subject
         coverage["beneficiary"] = chart.subject
-        made += [{**coverage, **_order(row)}, _payer(row, payer_ids)]
+        order = ORDER.via(row)
+        made += [{**coverage, **({"order": order} if order else {})}, _payer(row, payer_ids)]
     return list({f"{r['resourceType']}/{r['id']}": r for r in made}.values())
 
 
 _SELF = rows.relationship("self")
 
 
-def _order(row: Row) -> dict[str, int]:
-    return {"order": rank(row["sequencenumber"])} if number(row.get("sequencenumber")) else {}
+def _order(row: Row) -> int | None:
+    """The payer's place: 1 is billed first."""
+    return rank(row["sequencenumber"]) if number(row.get("sequencenumber")) else None
+
+
+def _insured(coverage: Resource, patient: Mapping[str, str]) -> Mapping[str, str]:
+    """The patient, or by the relationship the policy holder."""
+    is_patient = coverage.get("relationship", _SELF) == _SELF
+    return patient if is_patient else {"reference": f"RelatedPerson/holder-{coverage['id']}"}
+
+
+ORDER = Rule("order", "insurance.sequencenumber", _order)
+SUBSCRIBER = Rule("subscriber", "insurance.relationshiptoinsured | insurance.relationshiptoinsuredid", _insured)
 
 
 def _payer(row: Row, payer_ids: Mapping[str, str]) -> Resource:
@@ -265,12 +275,14 @@ TABLES = vendor_tables(
         "Encounter": rows.ENCOUNTER_ROWS,
         "Patient": rows.PATIENT_ROWS,
         "RelatedPerson": rows.SUBSCRIBER_ROWS,
-        "Coverage": rows.COVERAGE_ROWS,
+        "Coverage": (*rows.COVERAGE_ROWS, ORDER, SUBSCRIBER),
         "Organization": rows.PAYER_ROWS,
         "Practitioner": rows.PROVIDER_ROWS,
         "Location": rows.DEPARTMENT_ROWS,
         "Condition": diagnoses.DIAGNOSIS_RULES,
-        "Claim.careTeam": tuple(rows.CARE_TEAM_ROWS.values()),
+        "Claim.careTeam (rendering)": (rows.CARE_TEAM_ROWS["rendering"],),
+        "Claim.careTeam (referring)": (rows.CARE_TEAM_ROWS["referring"],),
+        "Claim.careTeam (supervising)": (rows.CARE_TEAM_ROWS["supervisor"],),
         "Claim.item": (*slip.SLIP_ROWS, slip.MODIFIERS, slip.POINTERS),
         "Claim.accident": rows.ACCIDENT_ROWS,
         "Claim": AUTHORIZATION_RULES,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from adapters.ehr.athenahealth.api import AthenaApi
 from adapters.ehr.athenahealth.notifications import TOPICS
-from adapters.ehr.athenahealth.settings import AthenahealthSettings, OwnBilling
+from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.subscriptions import Subscriptions
 from adapters.ehr.athenahealth.values import encounter_filter, mdy, text
 from gateway.canonical.errors import (
@@ -19,6 +19,7 @@ from gateway.canonical.errors import (
 from gateway.canonical.subscription import SubscriptionStatus
 from gateway.kit.authorized_http import Tokens
 from gateway.kit.ehr_client import FhirClient
+from gateway.kit.ehr_vendor_settings import OwnBilling
 from gateway.ports.context import AdapterContext, Probe
 
 _TRY_AGAIN = "Try again; if it stays so, ask athenahealth whether the API is under maintenance."

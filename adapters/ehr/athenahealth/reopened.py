@@ -10,16 +10,20 @@ from datetime import date, timedelta
 
 from adapters.ehr.athenahealth.api import AthenaApi
 from adapters.ehr.athenahealth.booked import BookedAppointments
-from adapters.ehr.athenahealth.fetch import together
+from adapters.ehr.athenahealth.fetch import all_of
 from adapters.ehr.athenahealth.settings import AthenahealthSettings
 from adapters.ehr.athenahealth.values import EASTERN, day, text
-from gateway.canonical.models import EncounterRef
+from gateway.canonical.errors import AdapterError, UnexpectedResponse, VendorUnavailable
+from gateway.canonical.models import EncounterRef, Resource
 from gateway.kit.ehr_references import is_vendor_id
 from gateway.ports.context import AdapterContext
 
 LOOKED_ON = "reopened-looked-on"
 """The shared value that tells on which date they were last looked for."""
 AT_ONCE = 50
+FAILURES_MOST = 3  # of a look: beyond it, it is athenahealth and not the chart
+DATES_DIFFER = timedelta(days=1)
+"""West of US Eastern the day of a look goes on after it; and what a look found and a crash lost comes once more."""
 
 
 class ReopenedEncounters:
@@ -43,13 +47,25 @@ class ReopenedEncounters:
 
     async def _found(self, last: date, today: date) -> AsyncGenerator[EncounterRef]:
         now = self._context.now()
-        rows = await self._booked.lately(now - timedelta(days=self._settings.reopen_days), now)
-        ids = [encounter_id for row in rows if is_vendor_id(encounter_id := text(row.get("encounterid")))]
+        rows = await self._booked.between(now - timedelta(days=self._settings.reopen_days), now)
+        named = dict.fromkeys(text(row.get("encounterid")) for row in rows)
+        ids = [encounter_id for encounter_id in named if is_vendor_id(encounter_id)]
+        problems: list[AdapterError] = []
         for start in range(0, len(ids), AT_ONCE):
-            paths = (f"chart/encounter/{encounter_id}" for encounter_id in ids[start : start + AT_ONCE])
-            charts = await together(*(self._api.at_most_one("encounter", path) for path in paths))
+            charts = await all_of(*(self._chart(each, problems) for each in ids[start : start + AT_ONCE]))
+            if len(problems) > FAILURES_MOST:
+                raise problems[0]
             for chart in charts:
                 reopened = day(chart.get("lastreopened"))
-                if reopened is not None and reopened >= last:
+                if reopened is not None and last - reopened <= DATES_DIFFER:
                     encounter_id = text(chart.get("encounterid"))
                     yield EncounterRef(encounter_id, f"Encounter/{encounter_id}@{reopened}/{today}")
+
+    async def _chart(self, encounter_id: str, problems: list[AdapterError]) -> list[Resource]:
+        """One that cannot be read is passed over: to begin anew for it at each poll would read all the others again."""
+        try:
+            found = await self._api.at_most_one("encounter", f"chart/encounter/{encounter_id}")
+        except (UnexpectedResponse, VendorUnavailable) as problem:
+            problems.append(problem)
+            return []
+        return [{**chart, "encounterid": encounter_id} for chart in found]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from gateway.kit.ehr_vendor_settings import OwnBilling, VendorSettings
 from gateway.kit.smart_key import is_safe_url
 
 PRODUCTION = "https://api.platform.athenahealth.com"
@@ -14,17 +14,8 @@ READ_SCOPES = ("athena/service/Athenanet.MDP.*", "system/Condition.read")
 PUSH_SCOPES = ("system/SubscriptionTopic.read", "system/Subscription.read", "system/Subscription.write")
 
 
-class OwnBilling(StrEnum):
-    """What to do about a visit that athenahealth has billed by itself."""
-
-    REFUSE = "refuse"
-    IGNORE = "ignore"
-
-
-class AthenahealthSettings(BaseModel):
+class AthenahealthSettings(VendorSettings):
     """One practice at athenahealth. The app authenticates by a secret or by a private key, never by both."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     practice_id: str = Field(pattern=r"^\d+$", description="The practice's number at athenahealth.")
     department_ids: tuple[str, ...] = Field(
@@ -61,7 +52,6 @@ class AthenahealthSettings(BaseModel):
         ge=0,
         description="How far back the very first poll looks: at consumed rows, and at booked appointments.",
     )
-    overlap_seconds: int = Field(default=300, ge=0, description="How far each poll reaches behind the one before.")
     activation_seconds: float = Field(
         default=1200.0,
         ge=0,
@@ -77,8 +67,8 @@ class AthenahealthSettings(BaseModel):
         default=14, ge=0, description="How far back visits are looked at once a day for having been reopened; 0: not."
     )
     own_billing: OwnBilling = Field(
-        default=OwnBilling.REFUSE,
-        description="refuse: hold a visit that athenahealth has billed itself. ignore: do not look.",
+        default=OwnBilling.HOLD,
+        description="hold: hold back a visit that athenahealth has billed itself. ignore: do not look.",
     )
     calls_per_second: int = Field(
         default=50, ge=0, description="Calls per second of this app over all workers (preview: 5); 0: not limited."
@@ -86,9 +76,7 @@ class AthenahealthSettings(BaseModel):
     calls_per_day: int = Field(
         default=0, ge=0, description="Calls per day of this app, as agreed with athenahealth; 0: not limited."
     )
-    timeout_seconds: float = Field(default=30.0, gt=0, description="How long to wait for one answer.")
     max_connections: int = Field(default=16, ge=1, description="The most connections held open.")
-    max_response_mb: int = Field(default=32, ge=1, le=512, description="The largest answer that is read, in megabytes.")
 
     @property
     def asked_scopes(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """DrChrono (EverHealth): its REST API, webhooks and consent."""
 
 from adapters.ehr.drchrono.adapter import DrChrono
+from adapters.ehr.drchrono.insurance import REFERENCES
 from adapters.ehr.drchrono.rows import TABLES
 from adapters.ehr.drchrono.settings import DrChronoSettings
 from gateway.canonical.clinic import ClinicFact
@@ -24,7 +25,7 @@ ADAPTER = EhrAdapterInfo(
     ),
     open=DrChrono,
     simulator="adapters.ehr.drchrono.simulator",
-    rows=vendor_tables(TABLES),
+    rows=vendor_tables({**TABLES, "Coverage (who pays, and who is insured)": REFERENCES}),
     bills_itself=True,
     lacks=frozenset({ClinicFact.PLACE_OF_SERVICE, ClinicFact.FACILITY_NPI, ClinicFact.PROVIDER_TAXONOMY}),
     may_lack=frozenset({ClinicFact.PAYER_ID, ClinicFact.PROVIDER_NPI, ClinicFact.PRICES}),

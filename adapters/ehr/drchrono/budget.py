@@ -61,8 +61,9 @@ class CallBudget:
             raise _limited(operation, "the call budget of this hour is used up", _LOOK_AGAIN) from None
 
     def refusal(self, operation: str, response: httpx.Response) -> AdapterError:
-        """The error of an answer that is no success; a 429 tells neither its reason nor its end."""
-        return self._throttled(operation) if response.status_code == 429 else refusal(operation, response)
+        """The error of an answer that is no success; a 429 tells neither its reason nor, by its document, its end."""
+        unexplained = response.status_code == 429 and "retry-after" not in response.headers
+        return self._throttled(operation) if unexplained else refusal(operation, response)
 
     def _throttled(self, operation: str) -> RateLimited:
         """The first 429 may be of the second; if all that follow a pause are 429 too, it is of the hour."""

@@ -6,7 +6,6 @@ cursor is practice-local time without offset, as the API compares it. Source: ve
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -21,6 +20,7 @@ from adapters.ehr.drchrono.times import latest_stamp, local, reaching_back
 from gateway.canonical import jsonio
 from gateway.canonical.models import EncounterRef, Resource
 from gateway.kit.json_api import JsonApi
+from gateway.kit.together import together
 from gateway.ports.context import AdapterContext
 
 WINDOW = timedelta(days=180)  # of 190 that a date range may span
@@ -87,14 +87,11 @@ class Feed:
             await self._context.shared.put(_MARK, jsonio.dumps(mark))
 
     async def _read(self, since: str) -> tuple[list[Resource], list[Resource], list[Resource], list[Resource]]:
-        bound = {"since": since}
+        bound: dict[str, Any] = {"since": since}
         archived = {"verbose": "true", "show_archived": "true", "ignore_virtual": "true", "page_size": 25}
-        found = await asyncio.gather(
-            everything(self._api, "feed:appointments", "appointments", {**bound, **archived}),
-            everything(self._api, "feed:clinical_notes", "clinical_notes", bound),
-            everything(self._api, "feed:line_items", "line_items", bound),
-            everything(self._api, "feed:line_item_deletions", "line_item_deletions", bound),
-        )
+        others = dict.fromkeys(("clinical_notes", "line_items", "line_item_deletions"), bound)
+        lists = {"appointments": {**bound, **archived}, **others}
+        found = await together(everything(self._api, f"feed:{name}", name, params) for name, params in lists.items())
         return found[0], found[1], found[2], found[3]
 
     async def _changes(
@@ -114,9 +111,10 @@ class Feed:
         found = []
         for appointment in appointments:
             ref = references.of_appointment(appointment, self._options.zone)
-            if ref is None or not is_locked(appointment) or _is_no_visit(appointment):
+            if ref is None or _is_no_visit(appointment):
                 continue
-            if known.get(ref.encounter_id, {}).get("seen") != billing_content(appointment):
+            seen = known.get(ref.encounter_id, {}).get("seen")
+            if seen != billing_content(appointment) and (is_locked(appointment) or (seen and _is_deleted(appointment))):
                 found.append(_Change(latest_stamp(appointment), ref))
         return found
 
@@ -134,12 +132,17 @@ class Feed:
 
 def _named(appointments: list[Resource], lines: list[Resource]) -> list[str]:
     """The visits whose known state matters."""
-    keys = [str(a.get("id")) for a in appointments if is_locked(a)]
+    keys = [str(a.get("id")) for a in appointments if is_locked(a) or _is_deleted(a)]
     return list(dict.fromkeys([*keys, *(str(line.get("appointment")) for line in lines)]))
 
 
 def _is_no_visit(appointment: Resource) -> bool:
     return appointment.get("appt_is_break") is True or appointment.get("is_virtual_base") is True
+
+
+def _is_deleted(appointment: Resource) -> bool:
+    """Its note may have been unlocked first: what was billed is to be taken back all the same."""
+    return appointment.get("deleted_flag") is True
 
 
 def _of_notes(notes: list[Resource], appointments: Mapping[str, Resource]) -> list[_Change]:
@@ -153,9 +156,14 @@ def _of_lines(lines: list[Resource], open_: set[str], known: Mapping[str, Mappin
     found = []
     for line in lines:
         ref, stamp = references.of_line(line), str(line.get("updated_at") or "")
-        if ref and ref.encounter_id not in open_ and stamp > str(known.get(ref.encounter_id, {}).get("lines", "")):
+        if ref and ref.encounter_id not in open_ and not _is_known(line, known.get(ref.encounter_id, {})):
             found.append(_Change(stamp, ref))
     return found
+
+
+def _is_known(line: Resource, state: Mapping[str, Any]) -> bool:
+    """Whether the visit was read with the line as it is now."""
+    return references.state_of_line(line) in state.get("lines", ())
 
 
 def _of_deletions(deletions: list[Resource], open_: set[str]) -> list[_Change]:

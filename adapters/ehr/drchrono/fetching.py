@@ -5,11 +5,11 @@ Source: vendor document section 4 (call plan) and 3 (staleness).
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from adapters.ehr.drchrono import references
 from adapters.ehr.drchrono.errors import VENDOR
 from adapters.ehr.drchrono.insurance import PLACES
 from adapters.ehr.drchrono.mapping import Options, billing_content, is_locked
@@ -22,6 +22,7 @@ from gateway.canonical.models import EncounterRecord, EncounterRef, Resource
 from gateway.kit.ehr_references import is_vendor_id
 from gateway.kit.errors import ErrorCode, UnexpectedResponse, VendorUnavailable
 from gateway.kit.json_api import JsonApi
+from gateway.kit.together import together
 from gateway.ports.context import AdapterContext
 
 MARK_LIFE = timedelta(days=14)
@@ -44,7 +45,7 @@ class Fetcher:
         if not is_locked(found):
             return EncounterRecord(ref, api.base_url, found, (), api.requests)
         self._require_fresh(ref, found)
-        first = await asyncio.gather(self._lines(api, key), self._note(api, key))
+        first = await together([self._lines(api, key), self._note(api, key)])
         resources = [*first[0], *first[1]]
         if first[0] and self._is_supervised(first[1]):
             resources += await self._others(api, found, first[0])
@@ -52,13 +53,12 @@ class Fetcher:
         return EncounterRecord(ref, api.base_url, found, tuple(resources), api.requests)
 
     async def known(self, key: str) -> Mapping[str, Any]:
-        """The state in which a visit was read last: `seen` is its billing content, `lines` the newest line's stamp."""
+        """The state in which a visit was read last: `seen` is its billing content, `lines` their states."""
         kept = await self._context.shared.get(_mark(key))
         return dict(jsonio.loads(kept)) if kept else {}
 
     async def _remember(self, key: str, appointment: Resource, lines: list[Resource]) -> None:
-        newest = max(str(line.get("updated_at") or "") for line in lines)
-        mark = {"seen": billing_content(appointment), "lines": newest}
+        mark = {"seen": billing_content(appointment), "lines": [references.state_of_line(line) for line in lines]}
         await self._context.shared.put(_mark(key), jsonio.dumps(mark), MARK_LIFE)
 
     async def _appointment(self, api: JsonApi, key: str) -> Resource | None:
@@ -73,7 +73,9 @@ class Fetcher:
 
     def _require_fresh(self, ref: EncounterRef, appointment: Resource) -> None:
         """Reads come from replicas: what was told of later than what is read is not there yet."""
-        read = instant(latest_stamp(appointment), self._options.zone)
+        read = instant(
+            latest_stamp(appointment), self._options.zone, fold=1
+        )  # an hour that is written twice is not old
         if ref.last_updated is not None and read is not None and read < ref.last_updated:
             text_ = "the appointment is read in an older state than was told of: its replica lags behind"
             raise VendorUnavailable(VENDOR, "read:appointments", text_)
@@ -94,13 +96,13 @@ class Fetcher:
 
     async def _others(self, api: JsonApi, appointment: Resource, lines: list[Resource]) -> list[Resource]:
         doctor, office = text(appointment.get("doctor")), text(appointment.get("office"))
-        parts: list[Awaitable[list[Resource]]] = [
+        parts = [
             self._patient(api, text(appointment.get("patient"))),
             self._authorizations(api, text(appointment.get("patient"))),
             self._doctors(api, appointment, doctor, lines),
             self._kept(api, "Office", "offices", office),
         ]
-        return [obj for part in await asyncio.gather(*parts) for obj in part]
+        return [obj for part in await together(parts) for obj in part]
 
     async def _patient(self, api: JsonApi, key: str | None) -> list[Resource]:
         if key is None or not is_vendor_id(key):
@@ -136,7 +138,7 @@ class Fetcher:
             options = await self.directory.options(api, doctor)
             supervisor = text((options or {}).get("default_supervising_provider"))
         wanted = dict.fromkeys([doctor, supervisor, *(text(line.get("doctor")) for line in lines)])
-        found = await asyncio.gather(*(self._kept(api, "Doctor", "doctors", key) for key in wanted))
+        found = await together(self._kept(api, "Doctor", "doctors", key) for key in wanted)
         told = [_tagged("DoctorOptions", options)] if options else []
         return [*told, *(obj for part in found for obj in part)]
 

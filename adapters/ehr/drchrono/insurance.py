@@ -7,13 +7,14 @@ Source: vendor document sections 5 and 8.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from adapters.ehr.drchrono import rows, words
 from gateway.canonical import codes
 from gateway.canonical.models import Resource
+from gateway.kit.ehr_reading import Rule
 from gateway.kit.shaping import resource, shaped
 
 PLACES = ("primary_insurance", "secondary_insurance", "tertiary_insurance")
@@ -68,7 +69,7 @@ def coverages_of(
         found.append(_of_case(case, patient, payer_ids))
     if case is not _WORK and profile != CASH:
         found += [_of_block(place, block, patient, payer_ids) for place, block in blocks]
-    return [_in_order(held, order) for order, held in enumerate(found, start=1)]
+    return [ORDER.via(held, order) for order, held in enumerate(found, start=1)]
 
 
 def _block(patient: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -109,12 +110,12 @@ def _held(place: str, own: Resource, roots: Mapping[str, Any], patient: Mapping[
         **own,
         "status": "active",
         "beneficiary": beneficiary,
-        "payor": [{"reference": f"Organization/{payer['id']}"}],
+        "payor": [PAYOR.via(payer)],
     }
     is_patient = next(iter(roots.values())).get("is_subscriber_the_patient") is True
     related = [] if is_patient else list(_subscriber(f"{key}-subscriber", roots, beneficiary))
     if is_patient or related:
-        coverage["subscriber"] = beneficiary if is_patient else {"reference": f"RelatedPerson/{key}-subscriber"}
+        coverage["subscriber"] = SUBSCRIBER.via(beneficiary, related)
     return Held(f"Coverage/{key}", (coverage, payer, *related))
 
 
@@ -134,6 +135,27 @@ def _payer(made: Resource, payer_ids: Mapping[str, str]) -> Resource:
     return {"resourceType": "Organization", "id": f"payer-{key}", **made}
 
 
+def _payor(payer: Resource) -> dict[str, str]:
+    """A reference to the payer."""
+    return {"reference": f"Organization/{payer['id']}"}
+
+
+def _insured(patient: Mapping[str, str], related: Sequence[Resource]) -> Mapping[str, str]:
+    """The patient, or the subscriber who is another person."""
+    return {"reference": f"RelatedPerson/{related[0]['id']}"} if related else patient
+
+
 def _in_order(held: Held, order: int) -> Held:
+    """An accident's payer first, then the primary, secondary and tertiary insurance."""
     coverage, *others = held.resources
     return Held(held.reference, ({**coverage, "order": order}, *others), held.accident)
+
+
+PAYOR = Rule("payor", "Insurance.insurance_company | Case.company", _payor)
+SUBSCRIBER = Rule("subscriber", "Insurance.is_subscriber_the_patient | Case.is_subscriber_the_patient", _insured)
+ORDER = Rule(
+    "order",
+    "Appointment.payment_profile, Patient.primary_insurance, Patient.secondary_insurance, Patient.tertiary_insurance",
+    _in_order,
+)
+REFERENCES = (ORDER, SUBSCRIBER, PAYOR)

@@ -14,12 +14,13 @@ from zoneinfo import ZoneInfo
 from adapters.ehr.drchrono import rows, words
 from adapters.ehr.drchrono.insurance import Held, case_status, coverages_of
 from adapters.ehr.drchrono.readings import REFERRING, Line, Visit
-from adapters.ehr.drchrono.settings import DrChronoSettings, OwnBilling
+from adapters.ehr.drchrono.settings import DrChronoSettings
 from gateway.canonical import codes, jsonio
 from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import MappingError, NotSignedOff
 from gateway.canonical.models import EncounterRecord, Resource
 from gateway.kit.ehr_reading import read
+from gateway.kit.ehr_vendor_settings import OwnBilling
 from gateway.kit.shaping import resource, shaped
 
 OWN_BILLING_FIELDS = (
@@ -50,7 +51,7 @@ class Options:
 
     zone: ZoneInfo
     requires_supervisor: bool = False
-    own_billing: OwnBilling = OwnBilling.STOP
+    own_billing: OwnBilling = OwnBilling.HOLD
     left_out_codes: frozenset[str] = frozenset()
     relook_seconds: float = 0.0
     payer_ids: Mapping[str, str] = field(default_factory=dict)
@@ -157,7 +158,7 @@ def is_locked(appointment: Mapping[str, Any]) -> bool:
 
 def _require_unbilled(appointment: Resource, options: Options) -> None:
     billed = next((name for name in OWN_BILLING_FIELDS if appointment.get(name)), None)
-    if billed and options.own_billing is OwnBilling.STOP:
+    if billed and options.own_billing is OwnBilling.HOLD:
         raise MappingError(
             f"Appointment.{billed}",
             "DrChrono has already billed this visit, and a second claim would be a duplicate",

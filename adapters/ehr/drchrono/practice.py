@@ -25,11 +25,15 @@ async def everything(api: JsonApi, operation: str, kind: str, params: Mapping[st
     """All objects of a list, page by page; the page size is the vendor's choice, whatever is asked for."""
     body = await api.get(operation, kind, params)
     found = _objects(operation, body)
+    visited: set[str] = set()
     for _ in range(MOST_PAGES):
-        following = body.get("next")
+        following = str(body.get("next") or "")
         if not following:
             return found
-        body = await api.follow(operation, str(following))
+        if following in visited:
+            raise UnexpectedResponse(VENDOR, operation, "the paging links go round in a circle")
+        visited.add(following)
+        body = await api.follow(operation, following)
         found += _objects(operation, body)
     text = "the list has more pages than are read at once; lower lookback_minutes"
     raise UnexpectedResponse(VENDOR, operation, text)

@@ -120,7 +120,8 @@ class Prober:
         foreign = sorted(groups - {self.context.clinic.billing_provider.npi})
         told += [f"group NPI in DrChrono, and not who bills in gateway.yaml: {', '.join(foreign)}"] if foreign else []
         told += [f"no taxonomy among the clinic's providers: {', '.join(bare)}"] if bare else []
-        return Probe("time zone and doctors", ok=True, detail="; ".join(told))
+        remedy = "Where claims need it, fill `providers` and `billing_provider` of the clinic." if told else ""
+        return Probe("time zone and doctors", ok=True, detail="; ".join(told), remedy=remedy)
 
     async def _offices(self) -> Probe:
         offices = [o for o in await everything(self.api, "probe:offices", "offices", {}) if not o.get("archived")]
@@ -129,7 +130,8 @@ class Prober:
         own = self.context.clinic.place_of_service
         told = [f"place of service {own} of the clinic for {', '.join(placeless)}"] if placeless else []
         told += [f"no facility NPI for {', '.join(nameless)}"] if nameless else []
-        return Probe("offices", ok=True, detail="; ".join(told))
+        remedy = "Where that is wrong, fill `locations` of the clinic, by the office's id." if told else ""
+        return Probe("offices", ok=True, detail="; ".join(told), remedy=remedy)
 
     def _facts(self, office: Resource) -> KnownLocation:
         known = self.context.clinic.locations

@@ -42,8 +42,13 @@ def of_line(line: Mapping[str, Any]) -> EncounterRef | None:
     key, number = appointment_id(line.get("appointment")), text(line.get("id"))
     if key is None or number is None:
         return None
+    return EncounterRef(key, f"{key}/line/{state_of_line(line)}")
+
+
+def state_of_line(line: Mapping[str, Any]) -> str:
+    """What tells one state of a line item from another: stamps have whole seconds, and an hour of autumn twice."""
     content = _digest({name: line.get(name) for name in _LINE_FIELDS})
-    return EncounterRef(key, f"{key}/line/{number}@{line.get('updated_at')}/{content}")
+    return f"{text(line.get('id'))}@{line.get('updated_at')}/{content}"
 
 
 def of_deletion(appointment: Any, line: Any) -> EncounterRef | None:

@@ -191,8 +191,9 @@ _TEAM = (
     "Appointment.doctor, Patient.referring_doctor, Appointment.supervising_provider, "
     "DoctorOptions.default_supervising_provider, LineItem.doctor"
 )
+TEAM_READING = Reading("careTeam", _TEAM, readings.care_team)
 CLAIM_READINGS = (
-    Reading("careTeam", _TEAM, readings.care_team),
+    TEAM_READING,
     Reading("diagnosis", "Appointment.icd10_codes", readings.diagnoses),
     Reading("insurance.preAuthRef", "PatientAuthorization.auth_number", readings.authorization),
 )
@@ -208,7 +209,8 @@ TABLES: Mapping[str, Sequence[Row]] = {
     "Practitioner": PRACTITIONER_ROWS,
     "Practitioner (referring)": REFERRER_ROWS,
     "Location": LOCATION_ROWS,
-    "Claim": CLAIM_READINGS,
+    "Claim (rendering, referring, supervising)": (TEAM_READING,),
+    "Claim": CLAIM_READINGS[1:],
     "Claim.item": (*ITEM_ROWS, *ITEM_READINGS),
     "Claim.accident": ACCIDENT_ROWS,
 }

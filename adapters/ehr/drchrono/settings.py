@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from gateway.canonical.models import SubmissionState
+from gateway.kit.ehr_vendor_settings import OwnBilling, VendorSettings
 from gateway.kit.smart_key import is_safe_url
 
 SCOPES = ("user:read", "calendar:read", "patients:read", "clinical:read", "billing:read", "settings:read")
@@ -15,17 +15,8 @@ SHORTEST_SECRET = 16
 WRITING_SCOPES = ("calendar:write", "billing:write")
 
 
-class OwnBilling(StrEnum):
-    """What happens to a visit that DrChrono has billed itself."""
-
-    STOP = "stop"
-    IGNORE = "ignore"
-
-
-class DrChronoSettings(BaseModel):
+class DrChronoSettings(VendorSettings):
     """One clinic's connection to one DrChrono practice."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     client_id: str = Field(min_length=1, description="The client id of the API app.")
     client_secret: SecretStr = Field(description="The client secret of the API app.")
@@ -54,8 +45,8 @@ class DrChronoSettings(BaseModel):
         default=False, description="A note is signed off only when the supervisor has locked it as well."
     )
     own_billing: OwnBilling = Field(
-        default=OwnBilling.STOP,
-        description="stop: a visit that DrChrono has billed is held. ignore: its billing dates mean nothing here.",
+        default=OwnBilling.HOLD,
+        description="hold: a visit that DrChrono has billed is held. ignore: its billing dates mean nothing here.",
     )
     left_out_codes: tuple[str, ...] = Field(
         default=(), description="Custom codes of lines that the patient alone pays: they are left out of claims."
@@ -83,7 +74,6 @@ class DrChronoSettings(BaseModel):
         default=300.0, ge=0, description="The least time between two looks at a note that is open or has no charges."
     )
     poll_seconds: int = Field(default=300, ge=0, description="Seconds between polls; a poll costs four calls or more.")
-    lookback_minutes: int = Field(default=1440, ge=0, description="How far back the very first poll looks, in minutes.")
     overlap_seconds: int = Field(default=900, ge=0, description="How far each poll reaches behind the one before.")
     hourly_calls: int = Field(
         default=500, ge=0, description="Calls per hour that this clinic may make with the app; 0: not counted."
@@ -98,9 +88,7 @@ class DrChronoSettings(BaseModel):
         default=5.0, ge=0, description="Pause between two looks at an asynchronous list (backfill)."
     )
     cache_minutes: float = Field(default=60.0, ge=0, description="How long doctors and offices are kept in memory.")
-    timeout_seconds: float = Field(default=30.0, gt=0, description="How long to wait for one answer.")
     max_connections: int = Field(default=4, ge=1, description="The most connections held open to DrChrono.")
-    max_response_mb: int = Field(default=32, ge=1, le=512, description="The largest answer that is read, in megabytes.")
 
     @field_validator("base_url")
     @classmethod

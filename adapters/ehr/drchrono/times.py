@@ -17,11 +17,11 @@ def latest_stamp(appointment: Mapping[str, Any]) -> str:
     return max((stamp for stamp in stamps if isinstance(stamp, str)), default="")
 
 
-def instant(stamp: str, zone: ZoneInfo) -> datetime | None:
-    """A local time as an instant in UTC; None when it is none."""
+def instant(stamp: str, zone: ZoneInfo, fold: int = 0) -> datetime | None:
+    """A local time as an instant in UTC, the later one of an hour that is written twice with `fold` 1; else None."""
     try:
         found = datetime.fromisoformat(stamp)
-        return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+        return (found if found.tzinfo else found.replace(tzinfo=zone, fold=fold)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

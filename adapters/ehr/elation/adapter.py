@@ -28,6 +28,7 @@ from gateway.canonical.subscription import Subscribed, SubscriptionStatus
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.ehr_element import calendar_date
 from gateway.kit.ehr_vendor import VendorEhr
+from gateway.kit.ehr_vendor_settings import OwnBilling
 from gateway.kit.errors import (
     AdapterError,
     CredentialsRejected,
@@ -93,7 +94,7 @@ class ElationEhr(VendorEhr):
         latest = since
         for ref in sorted(found, key=lambda ref: ref.last_updated or since):
             if ref.last_updated is not None and ref.last_updated >= behind:
-                latest = max(latest, ref.last_updated)
+                latest = max(latest, min(ref.last_updated, now))  # a wrong clock must not hide what comes
                 yield ref, latest.isoformat()
 
     async def backfill(self, since: date, position: str | None) -> AsyncIterator[tuple[EncounterRef, str]]:
@@ -124,7 +125,7 @@ class ElationEhr(VendorEhr):
         bill, settings = record.encounter, self.settings
         if settings.practice_id:
             mapping.require_practice(bill, settings.practice_id)
-        if settings.own_billing == "stop" and not self._is_billed_here(bill):
+        if settings.own_billing is OwnBilling.HOLD and not self._is_billed_here(bill):
             mapping.require_unbilled(bill)
         return mapping.fhir_record(record)
 
@@ -188,7 +189,9 @@ class ElationEhr(VendorEhr):
         """Whether a listed bill is signed (or its note deleted) and not billed by somebody else."""
         if not number_text(bill.get("id")) or mapping.status(bill) == mapping.UNSIGNED:
             return False
-        return self.settings.own_billing == "ignore" or not mapping.is_billed(bill) or self._is_billed_here(bill)
+        return (
+            self.settings.own_billing is OwnBilling.IGNORE or not mapping.is_billed(bill) or self._is_billed_here(bill)
+        )
 
     def _is_billed_here(self, bill: Resource) -> bool:
         """Whether the bill's reference number is an account number of ours, of any generation of this claim."""
@@ -221,7 +224,8 @@ class ElationEhr(VendorEhr):
         window = self._from((self.context.now() - timedelta(days=self.settings.window_days)).date())
         async for _ in self.api.listed("bills", window, limit=1):
             return Probe("bills", ok=True, detail="found one")
-        return Probe("bills", ok=True, detail="found none in window_days; compare with a visit that was signed")
+        detail = f"found none of the last {self.settings.window_days} days (window_days)"
+        return Probe("bills", ok=True, detail=detail, remedy="Compare with a visit that was signed, and practice_id.")
 
     async def _probe_subscriptions(self) -> Probe:
         found = [entry async for entry in self.api.listed("subscriptions", {})]

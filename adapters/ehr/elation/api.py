@@ -5,7 +5,6 @@ Source: vendors generic_smart_fhir section 7; lists are `{next, previous, result
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -16,6 +15,7 @@ from gateway.canonical.models import Resource
 from gateway.kit.ehr_cache import ResourceCache
 from gateway.kit.errors import AdapterError, ErrorCode, UnexpectedResponse
 from gateway.kit.json_api import JsonApi
+from gateway.kit.together import together
 
 PAGE = 100
 MAX_PAGES = 500
@@ -65,7 +65,7 @@ class ElationApi:
     async def records(self, wanted: Iterable[tuple[str, Any]]) -> list[Resource]:
         """Several records, read at once, each once; those that Elation does not have are left out."""
         keys = dict.fromkeys((name, number) for name, held in wanted if (number := number_text(held)))
-        found = await asyncio.gather(*(self._optional(name, number) for name, number in keys))
+        found = await together(self._optional(name, number) for name, number in keys)
         return [record for record in found if record is not None]
 
     async def _optional(self, name: str, number: str) -> Resource | None:
@@ -77,6 +77,7 @@ class ElationApi:
         """The entries of a list, page by page as they are asked for; a circle of links ends with an error."""
         operation = f"list:{path}"
         page = await self._api.get(operation, f"{path}/", {**params, "limit": limit})
+        visited: set[str] = set()
         for _ in range(MAX_PAGES):
             results = page.get("results") if isinstance(page, dict) else None
             if not isinstance(results, list):
@@ -84,9 +85,13 @@ class ElationApi:
             for entry in results:
                 if isinstance(entry, dict):
                     yield entry
-            if not isinstance(page.get("next"), str) or not page["next"]:
+            following = page.get("next")
+            if not isinstance(following, str) or not following:
                 return
-            page = await self._api.follow(operation, page["next"])
+            if following in visited:
+                raise UnexpectedResponse(VENDOR, operation, "the paging links go round in a circle")
+            visited.add(following)
+            page = await self._api.follow(operation, following)
         raise UnexpectedResponse(VENDOR, operation, f"the list has more than {MAX_PAGES} pages; lower window_days")
 
     async def patch_bill(self, vendor_id: str, change: Mapping[str, Any]) -> None:

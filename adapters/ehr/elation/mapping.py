@@ -103,11 +103,13 @@ class _Visit:
         self.id = record.ref.encounter_id
         self.bill = Element({**record.encounter, "service_date": local_day(record.encounter)}, "Bill")
         self._held = {(r["resourceType"], str(r.get("id"))): r for r in record.resources}
-        self._roots: dict[str, Any] = {"Bill": self.bill.value, "ServiceLocation": self._location()}
-        for name in ("Referring", "Ordering"):
-            found = self.bill.child(f"{name.lower()}_provider")
+        self._named: dict[str, Resource] = {}
+        for member in ("referring_provider", "ordering_provider"):
+            found = self.bill.child(member)
             if found is not None and found.text("name"):
-                self._roots[name] = {**found.value, "id": f"{self.id}-{name.lower()}"}
+                self._named[member] = {**found.value, "id": f"{self.id}-{member.partition('_')[0]}"}
+        bill = {**self.bill.value, "referring_provider": None, "ordering_provider": None, **self._named}
+        self._roots: dict[str, Any] = {"Bill": bill, "ServiceLocation": self._location()}
 
     def encounter(self) -> list[Resource]:
         made = resource("Encounter", self.id, rows.ENCOUNTER_ROWS, self._roots)
@@ -121,7 +123,7 @@ class _Visit:
         """The physicians, those who are only named, and the place."""
         physicians = [r for (name, _), r in self._held.items() if name == "Physician"]
         made = [resource("Practitioner", p["id"], rows.PHYSICIAN_ROWS, {"Physician": p}) for p in physicians]
-        named = [self._roots[name] for name in ("Referring", "Ordering") if name in self._roots]
+        named = self._named.values()
         made += [resource("Practitioner", r["id"], rows.REFERRER_ROWS, {"Referrer": r}) for r in named]
         place = self._roots["ServiceLocation"]
         return [*made, *([resource("Location", place["id"], rows.LOCATION_ROWS, self._roots)] if place else [])]
@@ -132,7 +134,7 @@ class _Visit:
         return [made for entry in _insurances(held or {}) for made in self._coverage(entry, held or {})]
 
     def claim(self) -> list[Resource]:
-        made = resource("Claim", self.id, rows.CLAIM_ROWS, self._roots)
+        made = resource("Claim", self.id, (*rows.CLAIM_ROWS, *_TEAM_ROWS), self._roots)
         lines = self.bill.children("cpts")
         if not lines:
             raise MappingError(
@@ -162,11 +164,10 @@ class _Visit:
         yield payer
         made = resource("Coverage", number, rows.COVERAGE_ROWS, roots)
         relation = made["relationship"]["coding"][0].setdefault("code", "self")
-        insured = f"Patient/{patient['id']}" if relation == "self" else f"RelatedPerson/{number}-insured"
         if relation != "self":
             yield resource("RelatedPerson", f"{number}-insured", rows.INSURED_ROWS, roots)
         classes = [shaped(table, roots) for table in (rows.GROUP_ROWS, rows.PLAN_ROWS)]
-        references = {"subscriber": {"reference": insured}, "payor": [{"reference": f"Organization/{payer['id']}"}]}
+        references = {"subscriber": SUBSCRIBER.via(relation, patient, number), "payor": [PAYOR.via(payer)]}
         yield {**made, **references, "class": [held for held in classes if held]}
 
     def _of(self, name: str, vendor_id: Any) -> Resource | None:
@@ -221,6 +222,19 @@ def _pointers(found: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
     return [numbers[code] for code in found]
 
 
+def _insured(relation: str, patient: Resource, number: str) -> dict[str, str]:
+    """The patient, or by the relationship the insured person."""
+    return {"reference": f"Patient/{patient['id']}" if relation == "self" else f"RelatedPerson/{number}-insured"}
+
+
+def _payor(payer: Resource) -> dict[str, str]:
+    """A reference to the insurance company."""
+    return {"reference": f"Organization/{payer['id']}"}
+
+
+SUBSCRIBER = Rule("subscriber", "Insurance.relationship_to_insured", _insured)
+PAYOR = Rule("payor", "Insurance.insurance_company | Insurance.carrier", _payor)
+_TEAM_ROWS = tuple(row for found in rows.TEAM_ROWS.values() for row in found)
 DIAGNOSES = Rule("diagnosis", "Bill.cpts.dxs", _claim_diagnoses)
 POINTERS = Rule("diagnosisSequence", "Bill.cpts.dxs", _pointers)
 
@@ -231,11 +245,12 @@ TABLES: Mapping[str, Sequence[Row]] = vendor_tables(
         "Practitioner (physician)": rows.PHYSICIAN_ROWS,
         "Practitioner (referring, ordering)": rows.REFERRER_ROWS,
         "Location": rows.LOCATION_ROWS,
-        "Coverage": rows.COVERAGE_ROWS,
+        "Coverage": (*rows.COVERAGE_ROWS, SUBSCRIBER, PAYOR),
         "Coverage.class (group)": rows.GROUP_ROWS,
         "Coverage.class (plan)": rows.PLAN_ROWS,
         "RelatedPerson (insured person)": rows.INSURED_ROWS,
         "Organization (payer)": rows.PAYER_ROWS,
+        **{f"Claim ({role})": found for role, found in rows.TEAM_ROWS.items()},
         "Claim": (*rows.CLAIM_ROWS, DIAGNOSES),
         "Claim.item (each of Bill.cpts)": (*rows.ITEM_ROWS, POINTERS),
     }

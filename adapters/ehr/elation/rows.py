@@ -181,16 +181,20 @@ PAYER_ROWS = (
     *_address("address[0]", "Payer", "address", "suite"),
 )
 
+TEAM_ROWS = {
+    "rendering": tuple(_member(0, "primary", _WHO, words.to("Practitioner"))),
+    "supervising": tuple(_member(1, "supervisor", "Bill.supervising_provider", words.to("Practitioner"))),
+    "referring": tuple(_member(2, "referring", "Bill.referring_provider.id", words.to("Practitioner"))),
+    "ordering": tuple(_member(3, "ordering", "Bill.ordering_provider.id", words.to("Practitioner"))),
+}
+"""The care team, by role."""
+
 CLAIM_ROWS = (
     Row("status", "Bill", words.always("active")),
     Row("use", "Bill", words.always("claim")),
     Row("type", "Bill", words.always(codes.concept(codes.CLAIM_TYPE, "professional"))),
     Row("patient.reference", "Bill.patient", words.to("Patient")),
     Row("created", "Bill.created_date | Bill.visit_note_signed_date"),
-    *_member(0, "primary", _WHO, words.to("Practitioner")),
-    *_member(1, "supervisor", "Bill.supervising_provider", words.to("Practitioner")),
-    *_member(2, "referring", "Referring.id", words.to("Practitioner")),
-    *_member(3, "ordering", "Ordering.id", words.to("Practitioner")),
     Row("facility.reference", "ServiceLocation.id", words.to("Location")),
     Row("insurance[0].sequence", "Bill.prior_authorization", words.always(1)),
     Row("insurance[0].focal", "Bill.prior_authorization", words.always(True)),

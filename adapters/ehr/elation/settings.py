@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from adapters.ehr.elation.keys import public_key
+from gateway.kit.ehr_vendor_settings import OwnBilling, VendorSettings
 from gateway.kit.smart_key import is_safe_url
 
 
-class ElationSettings(BaseModel):
+class ElationSettings(VendorSettings):
     """One clinic's connection to Elation; the README's table lists the fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_url: str = Field(
         default="https://app.elationemr.com/api/2.0",
@@ -32,9 +29,9 @@ class ElationSettings(BaseModel):
         default=(),
         description="signing_pub_key of the subscriptions, to pin them; by default learned when subscribing.",
     )
-    own_billing: Literal["stop", "ignore"] = Field(
-        default="stop",
-        description="A bill that somebody else has marked as billed. stop: it is held. ignore: the mark means nothing.",
+    own_billing: OwnBilling = Field(
+        default=OwnBilling.HOLD,
+        description="A bill that somebody else has marked as billed. hold: it is held. ignore: the mark means nothing.",
     )
     poll_seconds: int = Field(
         default=300, ge=0, description="Seconds between polls; 0: only after a notification that names no bill."
@@ -42,14 +39,10 @@ class ElationSettings(BaseModel):
     window_days: int = Field(
         default=30, ge=1, description="How long after the visit a poll still looks for changes of its bill, in days."
     )
-    lookback_minutes: int = Field(default=1440, ge=0, description="How far back the very first poll looks, in minutes.")
-    overlap_seconds: int = Field(default=300, ge=0, description="How far each poll reaches behind the one before.")
     settle_seconds: float = Field(
         default=60.0, ge=0, description="How long a bill is left alone after a notice: it may still change."
     )
-    timeout_seconds: float = Field(default=30.0, gt=0, description="How long to wait for one answer of Elation.")
     max_connections: int = Field(default=8, ge=1, description="The most connections held open to Elation.")
-    max_response_mb: int = Field(default=32, ge=1, le=512, description="The largest answer that is read, in megabytes.")
 
     @property
     def token_endpoint(self) -> str:

@@ -36,7 +36,8 @@ def always(value: Any) -> Callable[[Any], Any]:
     def via(_: Any) -> Any:
         return value
 
-    via.__doc__ = f"{value}."
+    code = codes.codings(value)[0]["code"] if isinstance(value, dict) else value
+    via.__doc__ = f"Always {code}."
     return via
 
 

@@ -134,7 +134,9 @@ def summary(name: DialectName, settings: object) -> str:
     chosen = sorted(DIALECTS[name].settings.items())
     kept = [f"{setting} {_in_words(value)}" for setting, value in chosen if getattr(settings, setting) == value]
     changed = [setting for setting, value in chosen if getattr(settings, setting) != value]
-    return f"{name}: {', '.join(kept) or 'nothing'}" + (f"; set otherwise: {', '.join(changed)}" if changed else "")
+    return f"{name}: {', '.join(kept) or 'changes no setting'}" + (
+        f"; set otherwise: {', '.join(changed)}" if changed else ""
+    )
 
 
 def _in_words(value: Any) -> str:

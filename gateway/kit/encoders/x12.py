@@ -68,7 +68,10 @@ def _folded(value: str) -> str:
 
 
 def exact(value: str) -> str:
-    """An identifier: upper case and otherwise as it is; one with other characters is refused (`NotInCharacterSet`)."""
+    """An identifier: upper case and otherwise as it is; one with other characters is refused.
+
+    Raises `NotInCharacterSet`.
+    """
     upper = value.strip().upper()
     if upper and not _EXACT.fullmatch(upper):
         raise NotInCharacterSet

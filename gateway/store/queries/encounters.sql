@@ -6,7 +6,7 @@ select pg_advisory_xact_lock(hashtextextended($1 || '/' || key, 77)) from (selec
 
 -- name: accept
 -- Keep each notice once, the encounter's row, and one waiting normalize job per encounter. $3 to $7 are parallel arrays.
--- A job that waits without having failed runs no later, and no less urgently, than the new notice asks ($8, $9).
+-- A job that waits runs no less urgently than the new notice asks ($9) and, unless it has failed, no later ($8).
 with arrived as (
     insert into inbox (clinic_id, connection, dedupe_key, encounter_id)
     select $1, $2, dedupe_key, encounter_id
@@ -24,22 +24,20 @@ known as (
     on conflict do nothing),
 brought_forward as (
     update job j
-    set run_at = least(j.run_at, clock_timestamp() + $8::interval),
+    set run_at = case when j.last_error = any(waits.reasons) then least(j.run_at, waits.at) else j.run_at end,
         priority = least(j.priority, $9::smallint),
-        last_error = case when clock_timestamp() + $8::interval < j.run_at then '' else j.last_error end,
+        last_error = case when j.last_error = any(waits.reasons) and waits.at < j.run_at then '' else j.last_error end,
         arguments = (j.arguments::jsonb || jsonb_build_object(
             'changed_at', greatest(j.arguments::jsonb ->> 'changed_at', fresh.changed_at)))::text
-    from fresh
+    from fresh, (select array['', 'not signed off yet', 'settling'] as reasons, clock_timestamp() + $8::interval as at) waits
     where j.clinic_id = $1 and j.ordering_key = fresh.encounter_id and j.kind = 'normalize' and j.owner is null
-      and j.last_error in ('', 'not signed off yet', 'settling')),
+    returning j.ordering_key),
 queued as (
     insert into job (clinic_id, kind, ordering_key, arguments, trace, priority, run_at)
     select $1, 'normalize', encounter_id, json_build_object('encounter_id', encounter_id, 'changed_at', changed_at)::text, trace,
            $9::smallint, clock_timestamp() + $8::interval
     from fresh
-    where not exists (
-        select 1 from job j
-        where j.clinic_id = $1 and j.ordering_key = fresh.encounter_id and j.kind = 'normalize' and j.owner is null))
+    where encounter_id not in (select ordering_key from brought_forward))  -- a worker may take the job at this moment
 select count(*)::integer from arrived;
 
 -- name: encounter
@@ -60,6 +58,11 @@ update encounter set state = $3, updated_at = clock_timestamp() where clinic_id 
 update encounter set state = 'withdrawn', content_hash = null, updated_at = clock_timestamp()
 where clinic_id = $1 and id = $2;
 
+-- name: forget_content
+-- Even the same content is news when it is signed off again: nothing of it is on file.
+update encounter set state = 'received', content_hash = null, updated_at = clock_timestamp()
+where clinic_id = $1 and id = $2;
+
 -- name: save_normalized
 update encounter
 set state = 'normalized', content_hash = $3, claim_id = $4, generation = $5, updated_at = clock_timestamp()
@@ -77,7 +80,7 @@ where clinic_id = $1 and encounter_id = $2 and state = 'open';
 -- A hold that was about the submission ($3) alone ends; the encounter moves on unless something else is open.
 with released as (
     update hold set state = 'superseded', resolved_at = clock_timestamp()
-    where clinic_id = $1 and encounter_id = $2 and submission_id = $3 and step = 'submit' and state = 'open'
+    where clinic_id = $1 and encounter_id = $2 and submission_id = $3 and step in ('submit', 'reopened') and state = 'open'
     returning id)
 update encounter e set state = $4, updated_at = clock_timestamp()
 where e.clinic_id = $1 and e.id = $2

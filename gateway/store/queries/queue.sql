@@ -47,7 +47,7 @@ set owner = $1, lease_until = clock_timestamp() + make_interval(secs => $3)
 from ready
 where job.clinic_id = ready.clinic_id and job.id = ready.id
 returning job.clinic_id, job.id, job.kind, job.ordering_key, job.arguments, job.trace, job.attempts,
-    job.created_at, job.owner, job.priority, job.last_error;
+    job.created_at, job.owner, job.priority, job.last_error, job.failing_since;
 
 -- name: finish
 delete from job where clinic_id = $1 and id = $2 and owner = $3 returning id;
@@ -55,7 +55,8 @@ delete from job where clinic_id = $1 and id = $2 and owner = $3 returning id;
 -- name: become
 -- The next step takes the finished step's row, and with it the owner and the place in the key's order.
 update job
-set kind = $4, arguments = $5, attempts = 0, last_error = '', lease_until = clock_timestamp() + make_interval(secs => $6)
+set kind = $4, arguments = $5, attempts = 0, last_error = '', failing_since = null,
+    lease_until = clock_timestamp() + make_interval(secs => $6)
 where clinic_id = $1 and id = $2 and owner = $3
 returning clinic_id, id, kind, ordering_key, arguments, trace, attempts, created_at, owner, priority;
 
@@ -64,8 +65,10 @@ update job set lease_until = clock_timestamp() + make_interval(secs => $4)
 where clinic_id = $1 and id = $2 and owner = $3 returning id;
 
 -- name: postpone
+-- Whatever the vendor answers ends a row of failures, but for a claim that may have been lost on the way ('uncertain').
 update job
-set owner = null, lease_until = null, run_at = clock_timestamp() + $4::interval, last_error = $5, attempts = attempts + $6
+set owner = null, lease_until = null, run_at = clock_timestamp() + $4::interval, last_error = $5, attempts = attempts + $6,
+    failing_since = case when $6 > 0 or $5 like 'uncertain:%' then coalesce(failing_since, clock_timestamp()) end
 where clinic_id = $1 and id = $2 and owner = $3
 returning id;
 

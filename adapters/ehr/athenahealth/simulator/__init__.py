@@ -6,8 +6,9 @@ Encounters are open and their patients checked in until `POST /_sim/sign` checks
 Knobs in `options.credentials`, all strings: client_id, client_secret, jwks (JSON text of public keys; clients may then
 sign instead), other_client_id and other_client_secret (a second API key, with its own place in the feeds), practice_id,
 scopes, tokens_per_minute (5 in preview, 50 in production; 0: no limit), calls_per_second (0: no limit), calls_per_day,
-spurious_403 (every so many calls one is refused for nothing; 0: never), push ("true": the sandbox connects by event
-subscriptions too). `options.pace` scales calls and tokens per time, the activation delay of feeds, and retries.
+largest_page, spurious_403 (every so many calls one is refused for nothing; 0: never), push ("true": the sandbox
+connects by event subscriptions too). `options.pace` scales calls and tokens per time, the activation delay of feeds,
+and retries.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ DEFAULTS: Mapping[str, str] = {
     "calls_per_second": "0",
     "calls_per_day": "0",
     "spurious_403": "0",
+    "largest_page": "5000",
     "push": "false",
 }
 _V1 = re.compile(r"/v1/(\d+)/(.+)")
@@ -65,7 +66,7 @@ class AthenaSimulator(SimulatorApp):
         self.clinicians.unsigned = dict.fromkeys(self.practice.encounters, True)
         self.signings: list[Signing] = []
         self._versions: Counter[str] = Counter()
-        self._reads = Reads(self.practice)
+        self._reads = Reads(self.practice, int(knobs["largest_page"]))
         self._writes = Writes(self.practice, lambda claim_id: self.feeds["claims"].happened("UpdateClaim", claim_id))
         self._fhir = FhirApi(f"{self.options.base_url}{_FHIR}", self.practice)
         self._served = 0
@@ -88,7 +89,8 @@ class AthenaSimulator(SimulatorApp):
 
     def _feed(self, name: str) -> Feed:
         row = self.practice.claims.get if name == "claims" else self.practice.listed_appointment
-        return Feed(name, self.practice, ACTIVATION_SECONDS * self.options.pace, row)
+        most = int(self.knobs["largest_page"])
+        return Feed(name, self.practice, ACTIVATION_SECONDS * self.options.pace, row, most)
 
     def names(self, request: Request) -> tuple[str, str]:
         """The route's name, for both."""

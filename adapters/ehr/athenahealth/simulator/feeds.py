@@ -28,7 +28,6 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "claims": ("UpdateClaim",),
 }
 ACTIVATION_SECONDS = 300.0
-MOST_ROWS = 5000
 
 
 @dataclass
@@ -43,8 +42,10 @@ class Change:
 class Feed:
     """One feed of the practice; `row` shows what changed as it is now, or None when it is gone."""
 
-    def __init__(self, name: str, practice: Practice, delay: float, row: Callable[[str], Row | None]) -> None:
-        self.name, self._practice, self._delay, self._row = name, practice, delay, row
+    def __init__(
+        self, name: str, practice: Practice, delay: float, row: Callable[[str], Row | None], most: int
+    ) -> None:
+        self.name, self._practice, self._delay, self._row, self._most = name, practice, delay, row, most
         self._active_from: dict[str, datetime] = {}
         self._changes: list[Change] = []
 
@@ -79,7 +80,7 @@ class Feed:
 
     def read(self, query: Mapping[str, str], key: str) -> Response:
         """`GET .../changed`: unread rows of the key, or those that it read within a window."""
-        limit = min(int(query.get("limit", 1000)), MOST_ROWS)
+        limit = min(int(query.get("limit", 1000)), self._most)
         start, end = query.get("showprocessedstartdatetime"), query.get("showprocessedenddatetime")
         if start is None and end is None:
             return self._unread(limit, key, consume=query.get("leaveunprocessed") != "true")

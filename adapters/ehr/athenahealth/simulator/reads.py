@@ -27,8 +27,8 @@ class Call:
 class Reads:
     """Answers reads of one practice."""
 
-    def __init__(self, practice: Practice) -> None:
-        self._practice = practice
+    def __init__(self, practice: Practice, most: int) -> None:
+        self._practice, self._most = practice, most
         self.routes: tuple[tuple[str, re.Pattern[str], Callable[[Call], Response]], ...] = tuple(
             (name, re.compile(pattern), answer)
             for name, pattern, answer in (
@@ -155,7 +155,7 @@ class Reads:
 
     def _page(self, name: str, rows: list[Row], call: Call, *, default: int = 1000, most: int = 5000) -> Response:
         """A list with relative paging links, which are absent at the ends."""
-        limit, offset = min(int(call.query.get("limit", default)), most), int(call.query.get("offset", 0))
+        limit, offset = min(int(call.query.get("limit", default)), most, self._most), int(call.query.get("offset", 0))
         kept = {n: v for n, v in call.query.items() if n not in ("limit", "offset")}
         answer: Row = {name: rows[offset : offset + limit], "totalcount": len(rows)}
         starts = (("next", offset + limit, offset + limit < len(rows)), ("previous", offset - limit, offset > 0))

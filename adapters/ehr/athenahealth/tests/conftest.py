@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ from adapters.ehr.athenahealth import ADAPTER
 from adapters.ehr.athenahealth.simulator import AthenaSimulator, build, connection, new_credentials
 from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.canonical.models import EncounterRecord, EncounterRef
+from gateway.kit.contract_ehr import PagedEhr
 from gateway.kit.contract_support import Simulator, contract_context, simulator_running
 from gateway.kit.simulator import SimulatorOptions
 from gateway.ports.context import AdapterContext
@@ -256,17 +258,48 @@ def pace() -> float:
     return 0.0
 
 
-@pytest.fixture
-def running(credentials: dict[str, str], knobs: dict[str, str], pace: float) -> Iterator[tuple[str, AthenaSimulator]]:
-    """The address and the application of a simulator."""
+@contextmanager
+def playing(credentials: dict[str, str], pace: float) -> Iterator[tuple[str, AthenaSimulator]]:
+    """The address and the application of a simulator without visits."""
     kept: list[AthenaSimulator] = []
 
     def built(options: SimulatorOptions) -> AthenaSimulator:
         kept.append(build(options))
         return kept[0]
 
-    with simulator_running(built, credentials={**credentials, **knobs}, data=[], pace=pace) as url:
+    with simulator_running(built, credentials=credentials, data=[], pace=pace) as url:
         yield url, kept[0]
+
+
+def numbered(number: int) -> dict[str, Any]:
+    """The visit once more, under numbers of its own."""
+    visit = copy.deepcopy(VISIT)
+    encounter_id, appointment_id = str(62014 + number), str(1050322 + number)
+    for row in (visit["encounter"], visit["appointment"], visit["accidentdata"]):
+        row.update(appointmentid=appointment_id)
+    for row in (visit["encounter"], visit["appointment"]):
+        row.update(encounterid=encounter_id)
+    return visit
+
+
+@pytest.fixture
+async def paged(credentials: dict[str, str], context: AdapterContext) -> AsyncIterator[PagedEhr]:
+    """Three visits, one row a page."""
+    small = {**credentials, "largest_page": "1"}
+    with playing(small, 0.0) as (url, app), httpx.Client(base_url=url, trust_env=False) as client:
+        for number in range(3):
+            place(app, numbered(number))
+        app.feeds["appointments"].subscribe({})
+        do(Simulator(client), "sign", all=True)
+        adapter = ADAPTER.open(ADAPTER.settings(**settings_for(url, small)), context)
+        yield PagedEhr(adapter, Simulator(client), frozenset({"62014", "62015", "62016"}))
+        await adapter.aclose()
+
+
+@pytest.fixture
+def running(credentials: dict[str, str], knobs: dict[str, str], pace: float) -> Iterator[tuple[str, AthenaSimulator]]:
+    with playing({**credentials, **knobs}, pace) as served:
+        yield served
 
 
 @pytest.fixture
@@ -307,8 +340,12 @@ def act() -> Callable[..., Any]:
 def settings(
     running: tuple[str, AthenaSimulator], credentials: dict[str, str], knobs: dict[str, str]
 ) -> dict[str, Any]:
+    return settings_for(running[0], {**credentials, **knobs})
+
+
+def settings_for(url: str, credentials: dict[str, str]) -> dict[str, Any]:
     """The simulator's own connection settings, with the secrets filled in."""
-    offered = connection(SimulatorOptions(running[0], pace=0.0, credentials={**credentials, **knobs}))
+    offered = connection(SimulatorOptions(url, pace=0.0, credentials=credentials))
     return {
         name: offered.secrets[value.removeprefix("env:")] if str(value).startswith("env:") else value
         for name, value in offered.settings.items()

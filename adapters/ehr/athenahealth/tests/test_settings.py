@@ -41,7 +41,7 @@ def test_push_needs_scopes_of_its_own_and_is_off_by_default() -> None:
 
 def test_the_default_leaves_a_closed_encounter_some_minutes_and_guards_against_billing_twice() -> None:
     settings = AthenahealthSettings(**GOOD)
-    assert (settings.settle_seconds, settings.own_billing.value, settings.push) == (300, "refuse", False)
+    assert (settings.settle_seconds, settings.own_billing.value, settings.push) == (300, "hold", False)
 
 
 def test_the_readme_lists_every_setting_with_its_description() -> None:

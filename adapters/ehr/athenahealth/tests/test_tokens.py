@@ -51,6 +51,17 @@ async def test_scopes_that_are_not_granted_stop_the_connection(connect: Any, sim
         await connect(scopes=("system/Claim.read",)).tokens.token()
 
 
+async def test_settings_that_have_changed_are_tried_with_a_token_of_their_own(
+    connect: Any, simulator: Simulator
+) -> None:
+    """Else a check after a correction would speak of the token from before."""
+    await connect().tokens.token()
+    await connect(push=True).tokens.token()
+    assert simulator.ledger()["calls"]["POST token"] == 2
+    with pytest.raises(CredentialsRejected):
+        await connect(client_id="another").tokens.token()
+
+
 async def test_a_token_that_died_early_is_renewed_once(connect: Any, simulator: Simulator, act: Any) -> None:
     ehr = connect()
     await ehr.probe()

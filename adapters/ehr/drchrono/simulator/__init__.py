@@ -4,10 +4,10 @@ It serves a clinic day of FHIR resources as DrChrono's own objects, or such obje
 "patients": [...], ...}. Source: the vendor document for DrChrono, section 14 lists what it enforces.
 
 Knobs in `options.credentials`, all strings: client_id, client_secret, refresh_token (a consent given beforehand),
-webhook_secret, timezone, replica_lag (seconds), envelope (results or data), verbose_single ("false": single reads
-ignore `verbose`). `options.pace` scales both throttles. Control routes beside those of every EHR simulator: unlock,
-supervise, lines, drop_line, change, put, clock, replica, webhooks, verify_webhook, permissions, expire_tokens, revoke,
-envelope.
+webhook_secret, timezone, replica_lag (seconds), envelope (results or data), largest_page, verbose_single ("false":
+single reads ignore `verbose`). `options.pace` scales both throttles. Control routes beside those of every EHR
+simulator: unlock, supervise, lines, drop_line, change, put, clock, replica, webhooks, verify_webhook, permissions,
+expire_tokens, revoke, envelope.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _DEFAULTS = {
     "replica_lag": "0",
     "envelope": "results",
     "verbose_single": "true",
+    "largest_page": "1000",
 }
 _USER: Object = {
     "id": 7001,
@@ -115,6 +116,7 @@ class DrChronoSimulator(SimulatorApp):
             _USER,
             knobs["envelope"],
             knobs["verbose_single"] == "true",
+            int(knobs["largest_page"]),
         )
 
     def names(self, request: Request) -> tuple[str, str]:

@@ -68,6 +68,7 @@ class RestApi:
     user: Object
     envelope: str = "results"
     verbose_single: bool = True
+    largest_page: int = ASYNC_PAGE
     _jobs: dict[str, _Job] = field(default_factory=dict)
 
     def handle(self, request: Request) -> Response:
@@ -109,7 +110,7 @@ class RestApi:
             raise bad({"non_field_errors": [text]})
         verbose = asked.get("verbose") == "true"
         found = self._found(kind, asked)
-        most = VERBOSE_PAGE if verbose else PAGE
+        most = min(VERBOSE_PAGE if verbose else PAGE, self.largest_page)
         size = min(_whole(asked.get("page_size"), most), most)
         start = _offset(asked.get("cursor", ""))
         page = [_shown(kind, obj, verbose=verbose) for obj in found[start : start + size]]
@@ -156,7 +157,7 @@ class RestApi:
         job.looks += 1
         if job.looks < LOOKS_BEFORE_COMPLETE:
             return plain_json({"status": "In progress", "uuid": asked["uuid"]})
-        size = min(_whole(asked.get("page_size"), PAGE), ASYNC_PAGE)
+        size = min(_whole(asked.get("page_size"), PAGE), ASYNC_PAGE, self.largest_page)
         page = _whole(asked.get("page"), 1)
         pages = max(-(-len(job.results) // size), 1)
         results = job.results[(page - 1) * size : page * size]

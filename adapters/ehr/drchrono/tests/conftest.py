@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from adapters.ehr.drchrono import ADAPTER
 from adapters.ehr.drchrono.simulator import build, connection, new_credentials
 from adapters.ehr.drchrono.tests.practice_data import KEY, ZONE, clinic_context, command, objects, record_of, webhook
 from gateway.canonical.models import EncounterRecord, NotificationRequest
+from gateway.kit.contract_ehr import PagedEhr
 from gateway.kit.contract_support import Simulator, simulator_running
 from gateway.kit.simulator import SimulatorOptions
 from gateway.ports.context import AdapterContext
@@ -48,15 +49,38 @@ def knobs() -> dict[str, str]:
     return {}
 
 
+@contextmanager
+def playing(credentials: dict[str, str], data: dict[str, list[dict[str, Any]]], pace: float) -> Iterator[Simulator]:
+    """A practice that holds `data`, in which nothing is signed."""
+    with (
+        simulator_running(build, credentials=credentials, data=data, pace=pace) as url,
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+        yield Simulator(client)
+
+
 @pytest.fixture
 def simulator(
     data: dict[str, list[dict[str, Any]]], credentials: dict[str, str], pace: float, knobs: dict[str, str]
 ) -> Iterator[Simulator]:
-    with (
-        simulator_running(build, credentials={**credentials, **knobs}, data=data, pace=pace) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
-    ):
-        yield Simulator(client)
+    with playing({**credentials, **knobs}, data, pace) as running:
+        yield running
+
+
+@pytest.fixture
+async def paged(
+    data: dict[str, list[dict[str, Any]]], credentials: dict[str, str], context: AdapterContext
+) -> AsyncIterator[PagedEhr]:
+    """Three visits, one row a page."""
+    keys = [KEY, "301245679", "301245680"]
+    visits = [{**data["appointments"][0], "id": key} for key in keys]
+    notes = [{**data["clinical_notes"][0], "id": key, "appointment": key} for key in keys]
+    several = {**data, "appointments": visits, "clinical_notes": notes}
+    with playing({**credentials, "largest_page": "1"}, several, 0.0) as running:
+        command(running, "sign", all=True)
+        adapter = ADAPTER.open(ADAPTER.settings.model_validate(settings_for(running, credentials)), context)
+        yield PagedEhr(adapter, running, frozenset(keys))
+        await adapter.aclose()
 
 
 @pytest.fixture
@@ -68,6 +92,10 @@ def signed(simulator: Simulator) -> Simulator:
 
 @pytest.fixture
 def settings(simulator: Simulator, credentials: dict[str, str]) -> dict[str, Any]:
+    return settings_for(simulator, credentials)
+
+
+def settings_for(simulator: Simulator, credentials: dict[str, str]) -> dict[str, Any]:
     """The simulator's own connection settings, with the secrets filled in."""
     options = SimulatorOptions(str(simulator.client.base_url).rstrip("/"), pace=0, credentials=credentials, data=[])
     offered = connection(options)

@@ -77,6 +77,27 @@ class TestChanges:
         command(simulator, "lines", encounter_id=KEY)
         assert KEY in {key for key, _ in await told(ehr, BEGIN)}
 
+    async def test_a_line_that_changes_within_the_second_of_its_reading_is_told(
+        self, ehr: Any, signed: Simulator
+    ) -> None:
+        """Or within the hour of autumn that is written twice: its stamp is then no later than what was read."""
+        await ehr.fetch_encounter(REF)
+        (line,) = (line for line in objects()["line_items"] if line["id"] == 88102233)
+        command(signed, "put", kind="line_items", object={**line, "quantity": "2.00"})
+        assert [key for key, _ in await told(ehr, BEGIN)] == [KEY]
+
+    async def test_a_visit_that_was_unlocked_and_then_deleted_is_told(self, ehr: Any, signed: Simulator) -> None:
+        await ehr.fetch_encounter(REF)
+        unlocked = {"clinical_note": {"locked": False, "updated_at": "2026-03-03T10:12:44"}}
+        command(signed, "change", kind="appointments", id=KEY, members=unlocked)
+        assert await told(ehr, BEGIN) == []
+        command(signed, "withdraw", encounter_id=KEY)
+        assert KEY in {key for key, _ in await told(ehr, BEGIN)}
+
+    async def test_a_deleted_visit_that_was_never_read_is_not_told(self, ehr: Any, simulator: Simulator) -> None:
+        command(simulator, "withdraw", encounter_id=KEY)
+        assert await told(ehr, BEGIN) == []
+
     async def test_a_deleted_visit_is_told(self, ehr: Any, signed: Simulator) -> None:
         await ehr.fetch_encounter(REF)
         command(signed, "withdraw", encounter_id=KEY)

@@ -89,6 +89,17 @@ class TestReplicas:
         with pytest.raises(VendorUnavailable, match="replica"):
             await ehr.fetch_encounter(replace(ref, last_updated=datetime(2999, 1, 1, tzinfo=UTC)))
 
+    async def test_in_the_hour_that_is_written_twice_an_earlier_time_is_no_older_state(
+        self, ehr: Any, signed: Simulator
+    ) -> None:
+        """Told of at 1:50 before the clocks went back, changed again at 1:10 after it."""
+        stamp = "2026-11-01T01:10:00"
+        appointment = {**objects()["appointments"][0], "updated_at": stamp}
+        note = {**appointment["clinical_note"], "locked": True, "updated_at": stamp}
+        command(signed, "put", kind="appointments", object={**appointment, "clinical_note": note})
+        before = datetime(2026, 11, 1, 5, 50, tzinfo=UTC)
+        assert (await ehr.fetch_encounter(replace(REF, last_updated=before))).resources
+
 
 class TestGone:
     async def test_a_deleted_visit(self, ehr: Any, signed: Simulator) -> None:

@@ -4,8 +4,8 @@ It enforces what Elation enforces: a token for every call, lists of at most 100,
 hold, one subscription per resource and target, bills of unsigned notes that nobody sees. Events are signed with an
 Ed25519 key per subscription. Sources: the vendor document generic_smart_fhir (Elation in sections 2, 4, 6, 7 and 8).
 
-Knobs in `options.credentials`, all strings: client_id, client_secret, expires_in, requests_per_minute (0 is no
-throttle; scaled by `pace`), signing_seed (base64 of 32 bytes, from which the keys of the subscriptions are made).
+Knobs in `options.credentials`, all strings: client_id, client_secret, expires_in, largest_page, requests_per_minute (0
+is no throttle; scaled by `pace`), signing_seed (base64 of 32 bytes, from which the keys of the subscriptions are made).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _DEFAULTS = {
     "client_secret": "elation-demo-secret",
     "expires_in": "3600",
     "requests_per_minute": "0",
+    "largest_page": "100",
     "signing_seed": b64encode(bytes(32)).decode(),
 }
 _RECORDS = {
@@ -83,7 +84,7 @@ class ElationSimulator(SimulatorApp):
         loaded = load(data)
         self.chart: Chart = seeded(visits(loaded.resources.values()))
         self.events = Events(base, knobs["client_id"], knobs["signing_seed"])
-        self.bills = Bills(base, self.chart, self.events)
+        self.bills = Bills(base, self.chart, self.events, int(knobs["largest_page"]))
         self.tokens = TokenEndpoint(knobs["client_id"], knobs["client_secret"], int(knobs["expires_in"]))
         self._per_minute = float(knobs["requests_per_minute"])
         self._recent: deque[float] = deque()

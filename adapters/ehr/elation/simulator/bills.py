@@ -15,7 +15,6 @@ from adapters.ehr.elation.simulator.seed import Chart
 from gateway.kit.simulator_http import Refused, Request, Response, parse_object, plain_json
 from gateway.kit.simulator_signing import Signing
 
-MOST = 100
 LENGTHS = {"ref_number": 50, "billing_error": 200}
 FILTERS: dict[str, Callable[[dict[str, Any], set[str]], bool]] = {
     "practice": lambda bill, values: str(bill["practice"]) in values,
@@ -30,8 +29,8 @@ FILTERS: dict[str, Callable[[dict[str, Any], set[str]], bool]] = {
 class Bills:
     """The bills of the practice. Those of unsigned notes are hidden, unless they were released early."""
 
-    def __init__(self, base: str, chart: Chart, events: Events) -> None:
-        self._base, self._chart, self._events = base, chart, events
+    def __init__(self, base: str, chart: Chart, events: Events, most: int = 100) -> None:
+        self._base, self._chart, self._events, self._most = base, chart, events, most
         self._waiting = dict.fromkeys(chart.bills)
         self._early: set[str] = set()
         self._removed: set[str] = set()
@@ -101,7 +100,8 @@ class Bills:
 
     def _list(self, request: Request) -> Response:
         query = dict(request.pairs())
-        limit, offset = min(page_number(query, "limit", MOST) or MOST, MOST), page_number(query, "offset", 0)
+        limit = min(page_number(query, "limit", self._most) or self._most, self._most)
+        offset = page_number(query, "offset", 0)
         found = [bill for bill_id, bill in self._chart.bills.items() if self._is_shown(bill_id)]
         for name, keeps in FILTERS.items():
             if query.get(name):

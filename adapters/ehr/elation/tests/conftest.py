@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from adapters.ehr.elation.simulator import build, connection, new_credentials
 from adapters.ehr.elation.simulator.events import Events
 from gateway.canonical import codes, jsonio
 from gateway.canonical.models import EncounterRecord, EncounterRef, NotificationRequest, Resource
+from gateway.kit.contract_ehr import PagedEhr
 from gateway.kit.contract_support import Simulator, contract_context, simulator_running
 from gateway.kit.simulator import SimulatorOptions
 from gateway.ports.context import AdapterContext
@@ -221,8 +223,9 @@ def visits() -> int:
     return 1
 
 
-@pytest.fixture
-def simulator(credentials: dict[str, str], visits: int) -> Iterator[Simulator]:
+@contextmanager
+def playing(credentials: dict[str, str], visits: int) -> Iterator[Simulator]:
+    """A practice with so many visits, all signed."""
     data = [*shared_records(), *(each for number in range(1, visits + 1) for each in visit(number))]
     with (
         simulator_running(build, credentials=credentials, data=data) as url,
@@ -233,7 +236,27 @@ def simulator(credentials: dict[str, str], visits: int) -> Iterator[Simulator]:
 
 
 @pytest.fixture
+def simulator(credentials: dict[str, str], visits: int) -> Iterator[Simulator]:
+    with playing(credentials, visits) as running:
+        yield running
+
+
+@pytest.fixture
+async def paged(credentials: dict[str, str], context: AdapterContext) -> AsyncIterator[PagedEhr]:
+    """Three visits, one bill a page."""
+    small = {**credentials, "largest_page": "1"}
+    with playing(small, 3) as running:
+        adapter = ElationEhr(ADAPTER.settings(**settings_for(running, small)), context)
+        yield PagedEhr(adapter, running, frozenset({"65098", "65099", "65100"}))
+        await adapter.aclose()
+
+
+@pytest.fixture
 def settings(simulator: Simulator, credentials: dict[str, str]) -> dict[str, Any]:
+    return settings_for(simulator, credentials)
+
+
+def settings_for(simulator: Simulator, credentials: dict[str, str]) -> dict[str, Any]:
     """The simulator's own connection settings, with the secret filled in; what was signed just now is in the window."""
     url = str(simulator.client.base_url).rstrip("/")
     offered = connection(SimulatorOptions(url, credentials=credentials))

@@ -176,6 +176,19 @@ async def test_the_poll_gives_what_has_changed_since_the_cursor(settings: dict[s
     await adapter.aclose()
 
 
+@pytest.mark.parametrize("visits", [2])
+async def test_a_time_ahead_of_now_does_not_move_the_cursor_there(
+    settings: dict[str, Any], simulator: Simulator
+) -> None:
+    """The simulator's clock is ahead of the adapter's: what changes until then must not be passed over."""
+    now = datetime(2026, 3, 10, tzinfo=UTC)
+    adapter = ElationEhr(ADAPTER.settings(**settings), replace(contract_context(), now=lambda: now))
+    control(simulator, "withdraw")
+    positions = [position for _, position in await polled(adapter)]
+    assert max(datetime.fromisoformat(position) for position in positions) == now
+    await adapter.aclose()
+
+
 @pytest.mark.parametrize("visits", [3])
 async def test_the_backfill_resumes_after_its_position(ehr: ElationEhr) -> None:
     found = [(ref.encounter_id, position) async for ref, position in ehr.backfill(date(2026, 3, 1), None)]

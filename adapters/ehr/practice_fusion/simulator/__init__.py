@@ -4,10 +4,10 @@ Source: vendors practice_fusion, all sections; its checklist (section 10) is thi
 
 Knobs in `options.credentials`, all strings: client_id, jwks (JSON text of the public keys), jwks_url (the only jku
 accepted), practice (GUID), granted ("false": the practice has not pressed Authorize App), expires_in, page_size,
-unanchored ("false": an Encounter search must name the patient), rate_per_second (scaled by the pace), proof
-("document" or "provenance": what a sign-off leaves beside the status), superbill_seconds (how long an export lags its
-encounter; "" : only POST /_sim/export exports), repeat_every (each n-th superbill is sent twice), timezone, and those
-of the exports (`ExportRules`).
+largest_page, unanchored ("false": an Encounter search must name the patient), rate_per_second (scaled by the pace),
+proof ("document" or "provenance": what a sign-off leaves beside the status), superbill_seconds (how long an export lags
+its encounter; "" : only POST /_sim/export exports), repeat_every (each n-th superbill is sent twice), timezone, and
+those of the exports (`ExportRules`).
 
 Control routes beside the usual: close (finished without a signature), export (superbills, now), unready (a superbill
 goes back to draft), practice (whether it has authorized the app), expire_tokens.
@@ -49,6 +49,7 @@ _DEFAULTS = {
     "granted": "true",
     "expires_in": "3600",
     "page_size": "50",
+    "largest_page": "1000",
     "unanchored": "true",
     "rate_per_second": "10",
     "superbill_seconds": "1.0",
@@ -139,7 +140,7 @@ class PracticeFusionSimulator(SimulatorApp):
         self.api = FhirApi(
             self.base,
             store,
-            Paging(default=int(knobs["page_size"])),
+            Paging(default=int(knobs["page_size"]), maximum=int(knobs["largest_page"])),
             patient_anchored=knobs["unanchored"] != "true",
             rules=ExportRules.of(knobs),
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,7 @@ from gateway.canonical import codes
 from gateway.canonical.clinic import KnownLocation
 from gateway.canonical.fee_schedule import FeeSchedule
 from gateway.canonical.models import EncounterRecord, EncounterRef, NotificationRequest, Resource
+from gateway.kit.contract_ehr import PagedEhr
 from gateway.kit.contract_support import Simulator, contract_context, simulator_running
 from gateway.kit.simulator import SimulatorOptions
 from gateway.ports.context import AdapterContext, utc_now
@@ -155,18 +157,18 @@ def credentials(registration: dict[str, str], knobs: dict[str, str]) -> dict[str
     return {**registration, "superbill_seconds": "", "timezone": "America/New_York", **knobs}
 
 
-@pytest.fixture
-def simulator(resources: list[Resource], credentials: dict[str, str]) -> Iterator[Simulator]:
+@contextmanager
+def playing(credentials: dict[str, str], resources: list[Resource]) -> Iterator[Simulator]:
+    """A practice whose visits are all signed."""
     with (
         simulator_running(build, credentials=credentials, data=resources) as url,
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
-        client.post("/_sim/sign", json={"encounter_ids": ["e-1001"]}).raise_for_status()
+        client.post("/_sim/sign", json={"all": True}).raise_for_status()
         yield Simulator(client)
 
 
-@pytest.fixture
-def settings(simulator: Simulator, credentials: dict[str, str]) -> dict[str, Any]:
+def settings_for(simulator: Simulator, credentials: dict[str, str]) -> dict[str, Any]:
     """The simulator's own connection settings, with the secrets filled in."""
     offered = connection(
         SimulatorOptions(str(simulator.client.base_url).rstrip("/"), pace=0.0, credentials=credentials)
@@ -175,6 +177,30 @@ def settings(simulator: Simulator, credentials: dict[str, str]) -> dict[str, Any
         name: offered.secrets[value.removeprefix("env:")] if str(value).startswith("env:") else value
         for name, value in offered.settings.items()
     }
+
+
+@pytest.fixture
+def simulator(resources: list[Resource], credentials: dict[str, str]) -> Iterator[Simulator]:
+    with playing(credentials, resources) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(simulator: Simulator, credentials: dict[str, str]) -> dict[str, Any]:
+    return settings_for(simulator, credentials)
+
+
+@pytest.fixture
+async def paged(
+    resources: list[Resource], credentials: dict[str, str], context: AdapterContext
+) -> AsyncIterator[PagedEhr]:
+    """Three visits, one row a page."""
+    visits = [*resources, *({**resources[0], "id": f"e-{number}"} for number in (1002, 1003))]
+    small = {**credentials, "largest_page": "1"}
+    with playing(small, visits) as running:
+        adapter = ADAPTER.open(ADAPTER.settings(**settings_for(running, small)), context)
+        yield PagedEhr(adapter, running, frozenset({"e-1001", "e-1002", "e-1003"}))
+        await adapter.aclose()
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from adapters.ehr.practice_fusion import ADAPTER
-from gateway.kit.contract_ehr import EhrContract, ExpectedEncounter, ExpectedLine
-from gateway.kit.contract_encounter import FHIR_REQUIRED, RequiredElement
+from gateway.kit.contract_ehr import EhrContract
+from gateway.kit.contract_encounter import FHIR_REQUIRED, ExpectedEncounter, ExpectedLine, RequiredElement
 
 
 class TestContract(EhrContract):

@@ -13,10 +13,10 @@ Knobs in `options.credentials`, all strings; lists are separated by commas:
 * Token endpoint: client_authentication, algorithms, grammar (v1, v2 or ignored), mixed, letters (rs), refused_scopes
   (Type=error), errors (oauth, epic, subcode, gateway, html), expires_in, lifetime (number, text, absent), discovery
   (smart, metadata, wrong, none).
-* FHIR: types, accept, patient_anchored, anchored, refused_parameters (Type.name), refusals_as_200, page_size, total,
-  repeats, masked (Type.element), rate_per_second, calls_per_minute (its minute is scaled by the pace), export,
-  export_polls, export_retry_after, export_lines, export_post (see `ExportRules`), refuse (JSON text: which feeds are
-  refused and how, see `Refusals`).
+* FHIR: types, accept, patient_anchored, anchored, refused_parameters (Type.name), refusals_as_200, page_size,
+  largest_page, total, repeats, masked (Type.element), rate_per_second, calls_per_minute (its minute is scaled by the
+  pace), export, export_polls, export_retry_after, export_lines, export_post (see `ExportRules`), refuse (JSON text:
+  which feeds are refused and how, see `Refusals`).
 * Clinic: charges (claim, charge_item, procedure), proof (document, provenance), closed_early, strict (invalid FHIR is
   not loaded), topics (canonical URLs; without them any http(s) URL means "an encounter was signed"), time_scale
   (shortens delivery back-off, handshake delay and heartbeats).
@@ -61,6 +61,7 @@ _DEFAULTS = {
     "scopes": "system/*.rs system/Subscription.cruds",
     "expires_in": "300",
     "page_size": "50",
+    "largest_page": "1000",
     "rate_per_second": "0",
     "time_scale": "1",
     "variant": "generic",
@@ -158,7 +159,7 @@ class SmartFhirSimulator(SimulatorApp):
     def restart(self, data: Any) -> None:
         """The state of a new server over some data."""
         knobs, store = self.knobs, Store()
-        paging = Paging(default=int(knobs["page_size"]))
+        paging = Paging(default=int(knobs["page_size"]), maximum=int(knobs["largest_page"]))
         client = Client(knobs["client_id"], jsonio.loads(knobs["jwks"]), self.allowed, knobs.get("jwks_url", ""))
         self.store = store
         self.rejected: list[dict[str, str]] = []

@@ -222,6 +222,12 @@ def resources() -> list[Resource]:
 
 
 @pytest.fixture
+def several(resources: list[Resource]) -> list[Resource]:
+    """Three visits: the test encounter, and two that hold nothing else."""
+    return [*resources, *({**resources[0], "id": f"enc-{number}"} for number in (2, 3))]
+
+
+@pytest.fixture
 def record(resources: list[Resource]) -> EncounterRecord:
     ref = EncounterRef("enc-1", "Encounter/enc-1@3")
     return EncounterRecord(ref, BASE, resources[0], tuple(resources[1:]))
@@ -288,10 +294,12 @@ def playing(credentials: dict[str, str], resources: list[Resource]) -> Any:
     """A vendor's simulator: `with playing(variant, **knobs) as (simulator, settings)`."""
 
     @contextmanager
-    def play(name: str, pace: float = 0.0, **knobs: str) -> Iterator[tuple[Simulator, dict[str, Any]]]:
+    def play(
+        name: str, pace: float = 0.0, data: list[Resource] = resources, **knobs: str
+    ) -> Iterator[tuple[Simulator, dict[str, Any]]]:
         chosen = {**credentials, "variant": name, **knobs}
         with (
-            simulator_running(build, credentials=chosen, data=resources, pace=pace) as url,
+            simulator_running(build, credentials=chosen, data=data, pace=pace) as url,
             httpx.Client(base_url=url, trust_env=False) as client,
         ):
             yield Simulator(client), filled(connection(SimulatorOptions(url, credentials=chosen)))

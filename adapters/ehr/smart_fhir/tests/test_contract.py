@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
+
+import pytest
 
 from adapters.ehr.smart_fhir import ADAPTER
-from gateway.kit.contract_ehr import EhrContract
+from gateway.canonical.models import Resource
+from gateway.kit.contract_ehr import EhrContract, PagedEhr
 from gateway.kit.contract_encounter import ExpectedEncounter, ExpectedLine
 
 
@@ -23,3 +28,11 @@ class TestContract(EhrContract):
         location_code="22",
         prior_authorization="PA-0042",
     )
+
+    @pytest.fixture
+    async def paged(self, playing: Any, several: list[Resource], context: Any) -> AsyncIterator[PagedEhr]:
+        with playing("generic", data=several, largest_page="1") as (simulator, settings):
+            simulator.client.post("/_sim/sign", json={"all": True}).raise_for_status()
+            adapter = ADAPTER.open(ADAPTER.settings(**settings), context)
+            yield PagedEhr(adapter, simulator, frozenset({"enc-1", "enc-2", "enc-3"}))
+            await adapter.aclose()

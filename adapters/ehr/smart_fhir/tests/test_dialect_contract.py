@@ -19,11 +19,12 @@ from adapters.ehr.smart_fhir.simulator.proofs import Proof
 from adapters.ehr.smart_fhir.simulator.variants import VARIANTS
 from gateway.canonical import jsonio
 from gateway.canonical.models import EncounterRecord, NotificationRequest, Resource
-from gateway.kit.contract_ehr import EhrContract
+from gateway.kit.contract_ehr import EhrContract, PagedEhr
 from gateway.kit.contract_encounter import ExpectedEncounter, ExpectedLine
 from gateway.kit.contract_support import Simulator
 from gateway.kit.ehr_notifications import SIGNATURE_HEADER
 from gateway.ports.context import AdapterContext
+from gateway.ports.ehr import EhrCapability
 
 NAMES = [name for name in DialectName if name is not DialectName.GENERIC]  # the generic one has its own module
 OFFICE = ExpectedLine("G0463", ("25", "GT"), Decimal(1), Decimal("185.00"), ("I10", "E11.9"))
@@ -52,6 +53,18 @@ BY_CHARGES = {
 SECRET = "hook-secret"
 
 
+def signed(simulator: Simulator) -> Simulator:
+    """With every visit signed."""
+    simulator.client.post("/_sim/sign", json={"all": True}).raise_for_status()
+    return simulator
+
+
+def of_the_feed(name: DialectName) -> dict[str, str]:
+    """Settings that leave no time to trying the ladder."""
+    feed = "appointments" if DIALECTS[name].settings.get("patient_anchored") else "last_updated"
+    return {"webhook_secret": SECRET, "feed": feed}
+
+
 class TestContract(EhrContract):
     info = ADAPTER
     max_warm_calls = 9  # the gate's search, and at most vendors one wave more
@@ -62,6 +75,7 @@ class TestContract(EhrContract):
 
     @pytest.fixture(autouse=True)
     def expect(self, name: DialectName) -> None:
+        self.played_name = name
         self.expected = BY_CHARGES[VARIANTS[name].get("charges", "")]
         self.signs_bodies = name is DialectName.MEDPLUM
 
@@ -77,9 +91,21 @@ class TestContract(EhrContract):
     @pytest.fixture
     def played(self, name: DialectName, playing: Any) -> Iterator[tuple[Simulator, dict[str, Any]]]:
         with playing(name, time_scale="0.002") as (simulator, settings):
-            simulator.client.post("/_sim/sign", json={"encounter_ids": ["enc-1"]}).raise_for_status()
-            feed = "appointments" if DIALECTS[name].settings.get("patient_anchored") else "last_updated"
-            yield simulator, {**settings, "webhook_secret": SECRET, "feed": feed}
+            yield signed(simulator), {**settings, **of_the_feed(name)}
+
+    @pytest.fixture
+    async def paged(
+        self, name: DialectName, playing: Any, several: list[Resource], context: AdapterContext
+    ) -> AsyncIterator[PagedEhr]:
+        with playing(name, data=several, largest_page="1") as (simulator, settings):
+            adapter = ADAPTER.open(ADAPTER.settings(**{**settings, **of_the_feed(name)}), context)
+            yield PagedEhr(adapter, signed(simulator), frozenset({"enc-1", "enc-2", "enc-3"}))
+            await adapter.aclose()
+
+    def can(self, capability: EhrCapability) -> bool:
+        """Few vendors offer Subscription."""
+        offered = VARIANTS[self.played_name].get("types") is None
+        return super().can(capability) and (capability is not EhrCapability.SUBSCRIBE or offered)
 
     @pytest.fixture
     def simulator(self, played: tuple[Simulator, dict[str, Any]]) -> Simulator:

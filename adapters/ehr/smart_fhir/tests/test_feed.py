@@ -163,7 +163,10 @@ class TestRungs:
         ehr.tell("withdraw", encounter_id="e0")
         assert ids(await poll(ehr.adapter(feed=feed))) == {"e0"}
 
-    @pytest.mark.parametrize("period", [{"start": 7}, {"start": "soon"}, "today", {}])
+    @pytest.mark.parametrize(
+        "period",
+        [{"start": 7}, {"start": "soon"}, {"start": "0001-01-01T00:00:00Z"}, {"start": "9999-12-31"}, "today", {}],
+    )
     async def test_a_date_that_cannot_be_read_holds_up_nothing(self, serve: Any, period: Any) -> None:
         ehr = serve([*DAY, *visit(3, 0, period=period)])
         ehr.sign("e0", "e3")
@@ -216,13 +219,19 @@ class TestChildren:
         ehr.sign("e0")
         assert [ref.dedupe_key.count("+") for ref, _ in await poll(ehr.adapter(feed="last_updated"))] == [0]
 
-    async def test_a_type_that_is_not_granted_is_asked_for_once(self, serve: Any) -> None:
+    async def test_a_type_that_is_not_granted_is_asked_for_once_an_hour(self, serve: Any) -> None:
+        """It may be granted later, and a refusal may have been an accident."""
         ehr = serve(DAY)
         ehr.sign("e0")
+        late = timedelta()
+        ehr.context = replace(ehr.context, now=lambda: datetime.now(UTC) + late)
         adapter = ehr.adapter(feed="last_updated", scopes=("system/Encounter.rs",))
         for _ in range(3):
             assert ids(await poll(adapter)) == {"e0"}
         assert ehr.calls("GET ChargeItem") == 1
+        late = timedelta(minutes=61)
+        assert ids(await poll(adapter)) == {"e0"}
+        assert ehr.calls("GET ChargeItem") == 2
 
 
 class TestReread:
@@ -361,6 +370,8 @@ class TestProbe:
         assert "not heeded" in lines["date"].detail
         assert lines["bulk"].detail.startswith("chosen: is offered")
         assert lines["appointments"].detail.startswith("not used: finds encounters")
+        noted = {feed for feed, line in lines.items() if line.remedy}
+        assert noted == {"last_updated", "date"}, "what does not work is no `works`"
 
     async def test_without_any_rung_the_check_fails_with_a_remedy(self, serve: Any) -> None:
         ehr = serve(DAY, refuse=jsonio.dumps(dict.fromkeys(FEEDS, "forbidden")).decode())

@@ -111,6 +111,10 @@ class TestForms:
         found = offline.parse_notification(request(method="PUT", path="Encounter/enc-1"))
         assert [r.encounter_id for r in found.refs] == ["enc-1"]
 
+    def test_a_second_change_without_a_body_is_not_taken_for_the_first(self, offline: Any) -> None:
+        told = [keys(offline.parse_notification(request(method="PUT", path="Encounter/enc-1"))) for _ in range(2)]
+        assert told[0] != told[1]
+
     def test_one_change_has_one_key_however_it_arrives(self, offline: Any) -> None:
         ways = [
             request(encounter(), method="PUT", path="Encounter/enc-1"),
