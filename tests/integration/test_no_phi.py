@@ -300,9 +300,9 @@ def test_no_value_of_a_patient_and_no_secret_leaves_its_place(ehr: str, tmp_path
         assert until(lambda: run.rows(known)[0][0] > 0), (tmp_path / "gateway.log").read_text()[-3000:]
         run.ehr.garbling = 0.4
         run.orders("sign", {"all": True})
-        until(lambda: run.rows("select count(*) from encounter")[0][0] >= ENCOUNTERS, 8)
+        until(lambda: run.rows("select count(*) from encounter")[0][0] >= ENCOUNTERS, 4)
         run.command("recheck", "all")
-        until(lambda: run.ehr.spoilt > 60, 8)
+        until(lambda: run.ehr.spoilt > 40, 4)
         since = str(datetime.now(UTC).date() - timedelta(days=3))
         outputs = {
             "backfill": run.command("backfill", "--clinic", "demo-clinic", "--since", since, "--json"),
