@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({})))
+_OWN = frozenset({"gateway", "adapters"})
 
 
 class JsonFormatter(logging.Formatter):
@@ -23,12 +24,18 @@ class JsonFormatter(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         entry.update({name: value for name, value in vars(record).items() if name not in _STANDARD})
         if record.exc_info and record.exc_info[0]:
             entry["error"] = record.exc_info[0].__name__
         return json.dumps(entry, default=str)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """A library's message up to its first line: asyncio's goes on with an exception's text, which may hold PHI."""
+    text = record.getMessage()
+    return text if record.name.partition(".")[0] in _OWN else text.partition("\n")[0]
 
 
 def set_up_logging(level: str = "INFO") -> None:
@@ -51,12 +58,20 @@ class Tracer:
 
     @contextmanager
     def span(self, name: str, trace: str) -> Iterator[None]:
-        """One span of the encounter's trace (`trace`: 32 hex digits), across processes; it carries no PHI."""
+        """One span of the encounter's trace (`trace`: 32 hex digits), across processes.
+
+        It carries no PHI: of a failure only its class, never its text or its stack.
+        """
         if self._tracer is None or len(trace) != 32:
             yield
             return
-        with self._tracer.start_as_current_span(name, context=_remote_parent(trace)):
-            yield
+        manner = {"record_exception": False, "set_status_on_exception": False}
+        with self._tracer.start_as_current_span(name, context=_remote_parent(trace), **manner) as span:
+            try:
+                yield
+            except BaseException as problem:
+                span.set_attribute("error.type", type(problem).__name__)
+                raise
 
     def close(self) -> None:
         """Send what is still buffered."""

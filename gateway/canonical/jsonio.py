@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -22,6 +22,8 @@ def loads(data: bytes | str) -> Any:
     """Parse JSON; numbers with a fraction or exponent become `Decimal` with their scale kept."""
     try:
         return _decoder.decode(data)
+    except InvalidOperation:
+        raise NotJson("not JSON (a number is out of all bounds)") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         found = _BYTE.search(str(problem))
         raise NotJson(f"not JSON (byte {found[1]})" if found else "not JSON (it ends too early)") from None

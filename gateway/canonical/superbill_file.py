@@ -129,7 +129,8 @@ def _places(header: Sequence[str], layout: Layout) -> dict[str, int]:
             places[column] = place
         elif name.casefold() not in {ignored.casefold() for ignored in layout.ignored}:
             fix = "Map it in superbills.columns, or name it in superbills.ignored_columns."
-            raise _Refused(Problem(1, _safe(name), "the column is not known", fix))
+            told = _safe(name) if any(each.casefold() in ours for each in header) else ""
+            raise _Refused(Problem(1, told, "the column is not known", fix))
     needed = [column for column in COLUMNS if column in REQUIRED or column in layout.columns]
     absent = next((column for column in needed if column not in places), None)
     if absent is not None:

@@ -31,6 +31,7 @@ def import_file(
     from gateway.settings import load_settings  # noqa: PLC0415
     from gateway.superbill_operations import import_superbills  # noqa: PLC0415
 
+    file = file.resolve()  # a link that an operator names is meant
     raise typer.Exit(asyncio.run(import_superbills(load_settings(config), clinic, file, shred=shred, as_json=json)))
 
 

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 import httpx
 
 from gateway.canonical.errors import UnexpectedResponse
-from gateway.kit.http import MAX_RESPONSE_BYTES, transport_errors
+from gateway.kit.http import MAX_RESPONSE_BYTES, AnswerTooLarge, read_bounded, transport_errors
 
 
 class Tokens(Protocol):
@@ -119,18 +119,9 @@ class AuthorizedHttp:
         with transport_errors(self.vendor, operation):
             streamed = await self._opened(operation, method, url, token, headers, content)
             try:
-                body = await self._bounded(operation, streamed)
+                return await read_bounded(streamed, self._max_bytes)
+            except AnswerTooLarge:
+                text = "the EHR's answer is larger than the gateway accepts (max_response_mb)"
+                raise UnexpectedResponse(self.vendor, operation, text) from None
             finally:
                 await streamed.aclose()
-        # the body is decoded by now: its encoding and length headers no longer describe it
-        plain = [(k, v) for k, v in streamed.headers.multi_items() if k not in ("content-encoding", "content-length")]
-        return httpx.Response(streamed.status_code, headers=plain, content=body, request=streamed.request)
-
-    async def _bounded(self, operation: str, response: httpx.Response) -> bytes:
-        content = bytearray()
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > self._max_bytes:
-                text = "the EHR's answer is larger than the gateway accepts (max_response_mb)"
-                raise UnexpectedResponse(self.vendor, operation, text)
-        return bytes(content)

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -27,11 +27,11 @@ from gateway.canonical.errors import (
     VendorUnavailable,
 )
 from gateway.canonical.models import Resource
-from gateway.kit.ehr_client import FHIR_JSON, FhirClient
+from gateway.kit.ehr_client import FHIR_JSON, FhirClient, issue_code
 from gateway.kit.ehr_element import parsed_instant
 from gateway.kit.ehr_lines import lines
 from gateway.kit.http import retry_after_seconds
-from gateway.kit.smart_key import is_safe_url
+from gateway.kit.links import joined, may_follow
 from gateway.ports.context import AdapterContext
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class BulkExporter:
             async for _, outcome in self._file(url, "OperationOutcome", manifest.requires_token):
                 issues = outcome.get("issue")
                 found = [i for i in issues if isinstance(i, dict)] if isinstance(issues, list) else []
-                serious = [str(i.get("code")) for i in found if i.get("severity") in ("error", "fatal")]
+                serious = [issue_code(i) for i in found if i.get("severity") in ("error", "fatal")]
                 missing = missing or any(code != "not-supported" for code in serious)
                 log.warning("bulk export", extra={"connection": self._context.connection, "issues": serious})
         return missing
@@ -195,8 +195,8 @@ class BulkExporter:
         try:
             body = jsonio.loads(response.content)
             made_at = parsed_instant(body["transactionTime"])
-            files = tuple((str(f["type"]), urljoin(url, f["url"])) for f in body["output"])
-            errors = tuple(urljoin(url, f["url"]) for f in body.get("error") or ())
+            files = tuple((str(f["type"]), joined(url, f["url"])) for f in body["output"])
+            errors = tuple(joined(url, f["url"]) for f in body.get("error") or ())
             needs_token = body["requiresAccessToken"]
         except (jsonio.NotJson, KeyError, TypeError):
             made_at, files, errors, needs_token = None, (), (), None
@@ -209,7 +209,7 @@ class BulkExporter:
         for _ in range(MAX_REDIRECTS):
             if needs_token:
                 url = self._client.own_url(operation, url, url)
-            elif not is_safe_url(url):
+            elif not may_follow(url, self._client.base_url):
                 raise UnexpectedResponse(self._client.vendor, operation, "a file of the export is not behind https")
             async with self._client.http.stream(operation, url, headers=headers, authorized=needs_token) as response:
                 if not response.has_redirect_location:
@@ -218,7 +218,7 @@ class BulkExporter:
                     async for number, line in lines(response.aiter_bytes(), self._max_line, self._client.vendor):
                         yield number, self._resource(operation, line)
                     return
-                url = urljoin(url, response.headers["location"])  # often a storage's signed address
+                url = joined(url, response.headers["location"])  # often a storage's signed address
                 needs_token = needs_token and _origin(url) == _origin(self._client.base_url)
         raise UnexpectedResponse(self._client.vendor, operation, "a file of the export is redirected without end")
 

@@ -44,6 +44,11 @@ _ISSUE_ERRORS: dict[str, type[AdapterError]] = {
     "exception": VendorUnavailable,
 }
 """R4 issue types of an OperationOutcome that came with HTTP 200; any other one is an `UnexpectedResponse`."""
+_OTHER_ISSUES = frozenset({
+    "invalid", "structure", "required", "value", "invariant", "processing", "not-supported", "duplicate",
+    "multiple-matches", "not-found", "deleted", "too-long", "code-invalid", "extension", "too-costly",
+    "business-rule", "conflict", "informational",
+})  # fmt: skip
 _UNSUPPORTED_STATUSES = frozenset({404, 405, 410, 501})
 
 
@@ -200,8 +205,7 @@ class FhirClient:
         """Raise for the first error in an OperationOutcome; warnings among matches are passed over."""
         for issue in _objects(outcome.get("issue")):
             if issue.get("severity") in ("error", "fatal"):
-                code = issue.get("code")
-                meaning = code if isinstance(code, str) else "invalid"
+                meaning = issue_code(issue)
                 failure = _ISSUE_ERRORS.get(meaning, UnexpectedResponse)
                 special = ErrorCode.UNSUPPORTED if meaning == "not-supported" else None
                 raise failure(self.vendor, operation, "the EHR refuses the request", code=special, vendor_code=meaning)
@@ -241,6 +245,12 @@ class FhirClient:
             text = "a link leads to another site; set base_url to the address that the EHR itself uses"
             raise UnexpectedResponse(self.vendor, operation, text)
         return url
+
+
+def issue_code(issue: Mapping[str, Any]) -> str:
+    """An issue's type; one that R4 does not have is "invalid": it could be any text."""
+    code = issue.get("code")
+    return code if isinstance(code, str) and (code in _ISSUE_ERRORS or code in _OTHER_ISSUES) else "invalid"
 
 
 def _aliases(host: str, other: str) -> bool:

@@ -17,6 +17,8 @@ from gateway.canonical.errors import MappingError
 
 SHAPE_FIX = "The EHR sends this element in a form that FHIR R4 does not allow; ask the EHR's support to correct it."
 
+_SMALLEST = -12  # as a power of ten
+
 
 @dataclass(frozen=True, slots=True)
 class Element:
@@ -46,9 +48,9 @@ class Element:
         if isinstance(found, bool) or not isinstance(found, int | Decimal) or not Decimal(found).is_finite():
             raise wrong_shape(self.at(name), "a number")
         number = Decimal(found)
-        if abs(number) >= below:
+        if not is_believable(number, below):
             raise MappingError(
-                self.at(name), "this number is larger than a claim can hold", "Correct the number in the EHR."
+                self.at(name), "this number is larger or smaller than a claim can hold", "Correct it in the EHR."
             )
         return number
 
@@ -107,6 +109,14 @@ class Element:
         if not isinstance(found, list):
             raise wrong_shape(self.at(name), "a list")
         return found
+
+
+def is_believable(number: Decimal, below: int = 10**9) -> bool:
+    """Whether a claim can reckon with a number: finite, smaller than `below` in size, 0 or not next to nothing.
+
+    It compares and does not reckon itself: already the absolute value of 1E+999999999 overflows.
+    """
+    return number.is_finite() and -below < number < below and (not number or number.adjusted() >= _SMALLEST)
 
 
 def wrong_shape(path: str, wanted: str) -> MappingError:

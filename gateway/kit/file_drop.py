@@ -107,14 +107,20 @@ class FolderDrop:
         with self._errors("list"):
             for file in self._incoming.iterdir():
                 with suppress(FileNotFoundError):  # taken away meanwhile
-                    if file.is_file() and not is_temporary(file.name):
+                    if file.is_file() and not file.is_symlink() and not is_temporary(file.name):
                         aged.append((file.stat().st_mtime, file.name))
         return [name for _, name in sorted(aged)]
 
     async def get(self, name: str) -> bytes:
         """See `FileDrop.get`."""
         with self._errors("get"):
-            return bounded(self._vendor, await asyncio.to_thread((self._incoming / name).read_bytes))
+            return bounded(self._vendor, await asyncio.to_thread(self._read, name))
+
+    def _read(self, name: str) -> bytes:
+        """Never through a link: whoever may write in the folder could have any file of this machine read."""
+        descriptor = os.open(self._incoming / name, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
 
     async def remove(self, name: str) -> None:
         """See `FileDrop.remove`."""

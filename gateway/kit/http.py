@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from math import isfinite
+from typing import Any
 
 import aiohttp
 import httpx
@@ -17,6 +19,8 @@ from httpx_aiohttp import AiohttpTransport
 from gateway.canonical.errors import AdapterError, ErrorCode, OutcomeUnknown, RateLimited, VendorUnavailable
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+ACCEPTED_CODINGS = "gzip, deflate"
+_CODINGS = frozenset({"", "identity", "gzip", "deflate"})
 
 
 def open_client(
@@ -26,14 +30,51 @@ def open_client(
     max_connections: int = 16,
     headers: dict[str, str] | None = None,
 ) -> httpx.AsyncClient:
-    """One pooled client per vendor host. Certificates are always verified; redirects are never followed."""
+    """One pooled client per vendor host. Certificates are always verified; redirects are never followed.
+
+    No answer is larger than `MAX_RESPONSE_BYTES`, decoded, unless it is streamed.
+    """
     limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
-    return httpx.AsyncClient(
+    return _BoundedClient(
         transport=AiohttpTransport(verify=trusted_authorities(), limits=limits),
         timeout=httpx.Timeout(timeout_seconds, connect=connect_seconds),
-        headers=headers,
+        headers={"Accept-Encoding": ACCEPTED_CODINGS, **(headers or {})},
         follow_redirects=False,
     )
+
+
+class AnswerTooLarge(httpx.DecodingError):
+    """An answer is larger, decoded, than the gateway accepts."""
+
+
+class _BoundedClient(httpx.AsyncClient):
+    """Reads no answer further than its bound, and none that is coded twice: a few kilobytes of it can be terabytes."""
+
+    async def send(self, request: httpx.Request, *, stream: bool = False, **more: Any) -> httpx.Response:
+        response = await super().send(request, stream=True, **more)
+        try:
+            if response.headers.get("content-encoding", "").strip().lower() not in _CODINGS:
+                raise httpx.DecodingError("the answer is coded in a way that was not asked for")
+            if stream:
+                return response
+            read = await read_bounded(response, MAX_RESPONSE_BYTES)
+        except BaseException:
+            await response.aclose()
+            raise
+        await response.aclose()
+        return read
+
+
+async def read_bounded(response: httpx.Response, most: int) -> httpx.Response:
+    """A streamed answer, read and decoded; raises `AnswerTooLarge` as soon as it has more than `most` bytes."""
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > most:
+            raise AnswerTooLarge("the answer is larger than is accepted")
+    # the body is decoded by now: its encoding and length headers no longer describe it
+    plain = [(k, v) for k, v in response.headers.multi_items() if k not in ("content-encoding", "content-length")]
+    return httpx.Response(response.status_code, headers=plain, content=bytes(content), request=response.request)
 
 
 @cache
@@ -76,7 +117,7 @@ def retry_after_seconds(response: httpx.Response, default: float = 1.0, ceiling:
     """The `Retry-After` header in seconds (both forms of RFC 9110 section 10.2.3), bounded."""
     value = response.headers.get("retry-after", "").strip()
     try:
-        seconds = float(value)
+        seconds = default if math.isnan(float(value)) else float(value)
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()

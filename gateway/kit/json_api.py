@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -19,6 +19,7 @@ from gateway.canonical.errors import (
 )
 from gateway.kit.authorized_http import AuthorizedHttp
 from gateway.kit.http import rate_limited
+from gateway.kit.links import joined
 
 Refusal = Callable[[str, httpx.Response], AdapterError]
 
@@ -53,7 +54,7 @@ class JsonApi:
 
     async def follow(self, operation: str, url: str) -> Any:
         """The JSON at a paging link, which may be relative; links to another site are refused, not followed."""
-        absolute = urljoin(f"{self.base_url}/", url)
+        absolute = joined(f"{self.base_url}/", url)
         if urlsplit(absolute)[:2] != urlsplit(self.base_url)[:2]:
             raise UnexpectedResponse(self.vendor, operation, "a paging link leads to another site")
         return self._json(operation, await self._http.send(operation, "GET", absolute, headers=self._headers))

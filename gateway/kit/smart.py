@@ -10,15 +10,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import urljoin
 
 import httpx
 
 from gateway.canonical.errors import AdapterError, UnexpectedResponse, VendorUnavailable
 from gateway.kit.authorized_http import at_once
 from gateway.kit.http import rate_limited, transport_errors
+from gateway.kit.links import joined, may_follow
 from gateway.kit.oauth import ClientSecretTokens, OAuthClient, SharedTokens
-from gateway.kit.smart_key import SigningKey, is_safe_url
+from gateway.kit.smart_key import SigningKey
 from gateway.kit.tokens import AccessToken, CachedTokens, TokenRefusal, json_object, read_token, token_refusal
 from gateway.ports.context import AdapterContext, utc_now
 
@@ -68,8 +68,8 @@ class Discovery:
         if url is None:
             text = "no token endpoint could be discovered; set token_url if the EHR publishes none"
             raise VendorUnavailable(self._vendor, "discovery", text)
-        absolute = urljoin(f"{self._base}/", url)
-        if not is_safe_url(absolute):
+        absolute = joined(f"{self._base}/", url)
+        if not may_follow(absolute, self._base):
             raise UnexpectedResponse(self._vendor, "discovery", "the token endpoint is not an https URL")
         return TokenEndpoint(
             absolute,

@@ -21,6 +21,7 @@ from gateway.canonical.errors import ConfigurationError
 
 ASSERTION_SECONDS = 240  # the limit is 300 (R331): the rest is for clocks that differ
 CLOCK_SKEW_SECONDS = 5
+_PUBLIC = ("kty", "n", "e", "crv", "x", "y")  # RFC 7518 sections 6.2.1 and 6.3.1
 
 
 def is_loopback(host: str | None) -> bool:
@@ -73,7 +74,8 @@ class SigningKey:
 
     def public_jwk(self) -> dict[str, Any]:
         """The public JWK to register at the EHR or to publish; never holds private members (K10)."""
-        public = self.key.as_dict(private=False)
+        held = self.key.as_dict(private=False)  # with whatever else somebody has put into the JWK
+        public = {name: held[name] for name in _PUBLIC if name in held}
         return {**public, "kid": self.key_id, "alg": self.algorithm, "use": "sig", "key_ops": ["verify"]}
 
     def assertion(self, client_id: str, audience: str, now: datetime, *, dated: bool = True) -> str:

@@ -142,7 +142,7 @@ def _lifetime(expires_in: Any) -> float:
     """Seconds; some servers send none, or text, where the standard asks for a number."""
     try:
         seconds = float(expires_in)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return DEFAULT_TOKEN_SECONDS
     return seconds if 0 < seconds < 7 * 86400 else DEFAULT_TOKEN_SECONDS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +20,9 @@ from gateway.ports.stores import UnitOfWork
 
 POLL_PAUSE = timedelta(seconds=2)
 """Between polls that notifications ask for: many of them that name nothing, forged or not, are one poll."""
+
+MOST_KEY = 300
+"""Characters of a dedupe key that are kept as they are."""
 
 
 def new_trace() -> str:
@@ -111,8 +115,14 @@ async def answer_challenge(
 
 def arrival(connection: str, ref: EncounterRef, trace: str) -> Arrival:
     """An arrival under the gateway's id of the encounter. Postgres' text has no NUL, and an EHR could send one."""
-    ref = replace(ref, encounter_id=ref.encounter_id.replace("\0", ""), dedupe_key=ref.dedupe_key.replace("\0", ""))
+    ref = replace(ref, encounter_id=ref.encounter_id.replace("\0", ""), dedupe_key=_key(ref.dedupe_key))
     return Arrival(connection, canonical_id(connection, ref.encounter_id), ref, trace)
+
+
+def _key(dedupe_key: str) -> str:
+    """A dedupe key that an index can hold, whatever version or date an EHR has put into it."""
+    key = dedupe_key.replace("\0", "")
+    return key if len(key) <= MOST_KEY else f"{key[:MOST_KEY]}#{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def _received(  # noqa: PLR0917

@@ -53,6 +53,7 @@ class DemoDirectory:
 def write_kept(content: dict[str, Any]) -> None:
     """demo.json, readable by its owner only: it holds credentials, if only a demo's."""
     KEPT.touch(mode=0o600)
+    KEPT.chmod(0o600)  # one that was there already
     KEPT.write_text(json.dumps(content, indent=2) + "\n")
 
 

@@ -83,16 +83,19 @@ class Sandbox:
         (out / "gateway.yaml").write_text(yaml.safe_dump(self.configuration, sort_keys=False, allow_unicode=True))
         secrets = out / "sandbox.env"
         secrets.touch(mode=0o600)
+        secrets.chmod(0o600)  # one that was there already
         secrets.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.secrets.items()))
 
 
-def make_sandbox(plan: SandboxPlan, first_port: int = 0, directory: Path | None = None) -> Sandbox:
-    """Generate the day and the configuration that connects a gateway to the simulators.
+def make_sandbox(
+    plan: SandboxPlan, first_port: int = 0, directory: Path | None = None, day: ClinicDay | None = None
+) -> Sandbox:
+    """The configuration that connects a gateway to the simulators of a day, which is generated unless it is given.
 
     `directory` is where a simulator that exchanges files makes its folders.
     """
     ehr_port, billing_port, gateway_port, *others = _ports(first_port)
-    day = generate(seed=plan.seed, encounters=plan.encounters, day=date.today(), error_rate=ERROR_RATE)  # noqa: DTZ011
+    day = day or generate(seed=plan.seed, encounters=plan.encounters, day=date.today(), error_rate=ERROR_RATE)  # noqa: DTZ011
     ehr_module = simulator_of(EHR_GROUP, plan.ehr)
     billing_module = simulator_of(BILLING_GROUP, plan.billing)
     ehr = SimulatorOptions(

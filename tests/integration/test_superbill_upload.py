@@ -83,6 +83,19 @@ async def test_a_form_without_a_file_or_with_two_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b"--b0\r\nContent-Disposition: form-data; filename=" + b"(" * 1500 + b"\r\n\r\nx\r\n--b0--",
+        b"--b0\r\nContent-Disposition: " + b"(" * 1500 + b"; filename=a\r\n\r\nx\r\n--b0--",
+        b"--b0\r\nContent-Disposition: form-data; filename=a\r\n\r\nx",
+    ],
+)
+async def test_a_form_that_is_made_to_break_its_reader_is_refused(url: str, body: bytes) -> None:
+    answer = await post(url, body, kind="multipart/form-data; boundary=b0")
+    assert answer.status_code in {400, 422}
+
+
+@pytest.mark.parametrize(
     ("clinic", "secret"), [(CLINIC, "wrong"), (CLINIC, ""), ("closed", ""), ("closed", "x"), ("unknown", SECRET)]
 )
 async def test_without_the_secret_nothing_is_read(url: str, store: PostgresStore, clinic: str, secret: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -137,3 +138,10 @@ async def test_a_store_that_is_away_is_503_with_retry_after(url: str, store: Pos
     async with httpx.AsyncClient() as client:
         assert (await client.get(f"{url}/health/ready")).status_code == 503
         assert (await client.get(f"{url}/health/live")).status_code == 200
+
+
+async def test_an_event_with_an_endless_key_is_kept_once_like_any_other(url: str, store: PostgresStore) -> None:
+    path = "/" + secrets.token_hex(6000)  # nothing that an index could compress
+    answers = [await send(url, path=path, body=end, method="PUT") for end in (b"a", b"a", b"b")]
+    assert [answer.status_code for answer in answers] == [202, 202, 202]
+    assert await count(store, "inbox") == 2

@@ -186,6 +186,10 @@ def test_an_unknown_column_is_told_and_a_value_in_its_place_is_not(
     assert told(read({**ROW, **header})) == [(1, column, message)]
 
 
+def test_the_first_row_of_a_file_without_a_header_is_not_told_as_one() -> None:
+    assert told(read_superbills(b"Canary,Jane,1985-06-15,99213\r\n", Layout())) == [(1, "", "the column is not known")]
+
+
 def test_a_required_column_must_be_there_and_so_must_a_mapped_one() -> None:
     without = {name: value for name, value in ROW.items() if name != "product_or_service"}
     assert told(read(without)) == [(1, "product_or_service", "the column is not in the file")]

@@ -50,6 +50,19 @@ def test_a_span_is_sent_in_the_encounters_trace(
     assert b"submit" in body
 
 
+def test_of_a_failure_a_span_holds_the_class_and_never_the_text(
+    collector: tuple[str, list[tuple[str, bytes]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector[0])
+    tracer = Tracer()
+    with pytest.raises(KeyError), tracer.span("normalize", TRACE):
+        raise KeyError("Jane Canary")
+    tracer.close()
+    [(_, body)] = collector[1]
+    assert b"KeyError" in body
+    assert b"Canary" not in body
+
+
 def test_without_an_endpoint_nothing_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     tracer = Tracer()
@@ -68,3 +81,9 @@ def test_a_log_line_is_json_with_named_fields_and_never_an_exceptions_text() -> 
     line = json.loads(JsonFormatter().format(record))
     assert (line["message"], line["job"], line["error"], line["level"]) == ("defect", 7, "ValueError", "error")
     assert "Canary" not in json.dumps(line)
+
+
+def test_of_a_librarys_message_only_the_first_line_is_written() -> None:
+    text = "Task exception was never retrieved\nfuture: <Task exception=KeyError('Jane Canary')>"
+    record = logging.getLogger("asyncio").makeRecord("asyncio", logging.ERROR, __file__, 1, text, (), None)
+    assert json.loads(JsonFormatter().format(record))["message"] == "Task exception was never retrieved"

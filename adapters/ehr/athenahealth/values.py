@@ -41,7 +41,7 @@ def rank(value: Any) -> int:
     held = number(value)
     if isinstance(held, bool) or not isinstance(held, int | Decimal) or not Decimal(held).is_finite():
         return LAST
-    return int(held) if held > 0 else LAST
+    return int(held) if 0 < held < LAST else LAST
 
 
 def day(value: Any) -> date | None:
@@ -62,9 +62,9 @@ def moment(value: Any) -> datetime | None:
     """MM/DD/YYYY HH:MM:SS in US Eastern as an instant in UTC; None for anything else."""
     try:
         local = datetime.strptime(text(value), _MOMENT)  # noqa: DTZ007 - the zone follows
-    except ValueError:
+        return local.replace(tzinfo=EASTERN).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return local.replace(tzinfo=EASTERN).astimezone(UTC)
 
 
 def eastern_until(instant: datetime) -> str:

@@ -105,7 +105,7 @@ class Fetcher:
         return [obj for part in await together(parts) for obj in part]
 
     async def _patient(self, api: JsonApi, key: str | None) -> list[Resource]:
-        if key is None:
+        if key is None or not is_vendor_id(key):
             return []
         found = await single(api, "read:patients", f"patients/{key}", VERBOSE)
         if found and not any(place in found for place in PLACES):

@@ -18,6 +18,7 @@ from gateway.canonical import jsonio
 from gateway.canonical.models import EncounterRef, Notification, NotificationRequest
 from gateway.kit.errors import NotificationMalformed, NotificationRejected
 
+MOST_MESSAGE = 500
 EVENT, DELIVERY, SIGNATURE = "x-drchrono-event", "x-drchrono-delivery", "x-drchrono-signature"
 
 
@@ -30,9 +31,12 @@ def verify(request: NotificationRequest, secret: str) -> None:
 
 
 def challenge(request: NotificationRequest, secret: str) -> dict[str, str]:
-    """The answer to `GET hook?msg=...`: HMAC-SHA256 of the message in hex."""
+    """The answer to `GET hook?msg=...`: HMAC-SHA256 of the message in hex.
+
+    Anybody may ask. No JSON object is signed: it could be sent as an event to a hook whose EHR signs with this secret.
+    """
     message = request.query.get("msg", "")
-    if not message or not secret:
+    if not secret or not 0 < len(message) <= MOST_MESSAGE or "{" in message:
         raise NotificationRejected("there is no message to prove the secret by, or no webhook_secret is set")
     _require_secure(request)
     return {"secret_token": hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest()}

@@ -5,6 +5,7 @@ Source: vendor document sections 2 (two gates), 3 (budget), 9 (what the API lack
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from gateway.kit.errors import AdapterError, CredentialsRejected, PermissionMiss
 from gateway.kit.json_api import JsonApi
 from gateway.ports.context import AdapterContext, Probe
 
+_TEN_DIGITS = re.compile(r"[0-9]{10}")
 _ASKED: Mapping[str, Mapping[str, Any]] = {
     "appointments": {"page_size": 1},
     "clinical_notes": {"page_size": 1},
@@ -114,7 +116,7 @@ class Prober:
             return Probe("time zone and doctors", ok=False, detail=f"DrChrono's is {', '.join(away)}", remedy=remedy)
         bare = [str(d.get("id")) for d in doctors if not self._taxonomy(d)]
         told = [f"without NPI: {', '.join(nameless)}"] if nameless else []
-        groups = {str(d["group_npi_number"]) for d in doctors if d.get("group_npi_number")}
+        groups = {npi for d in doctors if _TEN_DIGITS.fullmatch(npi := str(d.get("group_npi_number")))}
         foreign = sorted(groups - {self.context.clinic.billing_provider.npi})
         told += [f"group NPI in DrChrono, and not who bills in gateway.yaml: {', '.join(foreign)}"] if foreign else []
         told += [f"no taxonomy among the clinic's providers: {', '.join(bare)}"] if bare else []

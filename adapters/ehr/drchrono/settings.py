@@ -11,6 +11,7 @@ from gateway.kit.ehr_vendor_settings import OwnBilling, VendorSettings
 from gateway.kit.smart_key import is_safe_url
 
 SCOPES = ("user:read", "calendar:read", "patients:read", "clinical:read", "billing:read", "settings:read")
+SHORTEST_SECRET = 16
 WRITING_SCOPES = ("calendar:write", "billing:write")
 
 
@@ -31,7 +32,8 @@ class DrChronoSettings(VendorSettings):
         description="A consent given beforehand; used once, when none is stored. `gateway connect` needs none.",
     )
     webhook_secret: SecretStr = Field(
-        default=SecretStr(""), description="The secret token of the app's webhook; without it all are refused."
+        default=SecretStr(""),
+        description="The secret token of the app's webhook, 16 characters or more; without it all are refused.",
     )
     practice_group_id: str = Field(
         default="", description="The practice group whose webhooks count; empty: any that the app is told of."
@@ -94,6 +96,14 @@ class DrChronoSettings(VendorSettings):
         if not is_safe_url(value):
             raise ValueError("must be an https URL (http is for this machine only)")
         return value.rstrip("/")
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _not_guessed(cls, value: SecretStr) -> SecretStr:
+        """Anybody may ask the hook for HMACs made with it, and try guesses on them."""
+        if 0 < len(value.get_secret_value()) < SHORTEST_SECRET:
+            raise ValueError(f"must have {SHORTEST_SECRET} characters or more, by chance")
+        return value
 
     @field_validator("timezone")
     @classmethod

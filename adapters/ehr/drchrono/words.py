@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.canonical import codes
 from gateway.canonical.errors import MappingError
+from gateway.kit.ehr_element import is_believable
 
 FILING = "https://codesystem.x12.org/005010/1032"
 RELATIONSHIPS = "https://codesystem.x12.org/005010/1069"
@@ -118,7 +119,7 @@ def amount(line: Mapping[str, Any], name: str) -> Decimal | None:
         found = Decimal(str(value)) if not isinstance(value, bool) else Decimal("nan")
     except InvalidOperation:
         found = Decimal("nan")
-    if not found.is_finite() or abs(found) >= 10**9:
+    if not is_believable(found):
         raise MappingError(f"LineItem.{name}", "this is not an amount", _AMOUNT_FIX)
     return found
 

@@ -139,7 +139,7 @@ def present(context: AdapterContext) -> AdapterContext:
 def offline(context: AdapterContext) -> Any:
     """An adapter whose pure methods are used only."""
     settings = ADAPTER.settings(
-        client_id="c", client_secret="s", webhook_secret="hook-secret", practice_group_id="4455", timezone=ZONE
+        client_id="c", client_secret="s", webhook_secret="hook-secret-of-tests", practice_group_id="4455", timezone=ZONE
     )
     return ADAPTER.open(settings, context)
 

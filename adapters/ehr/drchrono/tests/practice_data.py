@@ -263,7 +263,7 @@ def clinic_context() -> AdapterContext:
     return replace(context, clinic=replace(context.clinic, locations=locations, providers=providers))
 
 
-def webhook(event: str, obj: Any, secret: str = "hook-secret", **more: Any) -> NotificationRequest:
+def webhook(event: str, obj: Any, secret: str = "hook-secret-of-tests", **more: Any) -> NotificationRequest:
     """One delivery as DrChrono sends it."""
     body = jsonio.dumps({"practice_group_id": 4455, "receiver": {"id": 321}, "object": obj, **more})
     headers = {

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from adapters.ehr.drchrono import ADAPTER, notifications
+from adapters.ehr.drchrono.settings import DrChronoSettings
 from adapters.ehr.drchrono.tests.practice_data import KEY, clinic_context, objects, webhook
 from gateway.canonical import jsonio
 from gateway.canonical.errors import NotificationMalformed, NotificationRejected
@@ -31,14 +33,14 @@ class TestVerifying:
     def test_the_secret_itself_is_the_signature(self, offline: Any) -> None:
         offline.verify_notification(webhook("PING", {}))
 
-    @pytest.mark.parametrize("given", ["", "hook", "hook-secret ", "HOOK-SECRET", "\udcff"])
+    @pytest.mark.parametrize("given", ["", "hook", "hook-secret-of-tests ", "HOOK-SECRET-OF-TESTS", "\udcff"])
     def test_anything_else_is_refused(self, offline: Any, given: str) -> None:
         with pytest.raises(NotificationRejected):
             offline.verify_notification(webhook("PING", {}, secret=given))
 
     def test_an_hmac_of_the_body_is_refused(self, offline: Any) -> None:
         request = webhook("PING", {})
-        digest = hmac.new(b"hook-secret", request.body, hashlib.sha256).hexdigest()
+        digest = hmac.new(b"hook-secret-of-tests", request.body, hashlib.sha256).hexdigest()
         with pytest.raises(NotificationRejected):
             offline.verify_notification(webhook("PING", {}, secret=digest))
 
@@ -54,8 +56,17 @@ class TestVerifying:
 
 class TestChallenge:
     def test_the_message_comes_back_as_its_hmac(self, offline: Any) -> None:
-        wanted = hmac.new(b"hook-secret", b"abc", hashlib.sha256).hexdigest()
+        wanted = hmac.new(b"hook-secret-of-tests", b"abc", hashlib.sha256).hexdigest()
         assert offline.answer_challenge(CHALLENGE) == {"secret_token": wanted}
+
+    @pytest.mark.parametrize("message", ['{"resource": "bills"}', ' {"resourceType":"Bundle"}', "x" * 501])
+    def test_what_could_be_an_event_of_another_hook_is_not_signed(self, offline: Any, message: str) -> None:
+        with pytest.raises(NotificationRejected):
+            offline.answer_challenge(replace(CHALLENGE, query={"msg": message}))
+
+    def test_a_secret_that_could_be_guessed_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="16 characters"):
+            DrChronoSettings(client_id="c", client_secret=SecretStr("s"), webhook_secret=SecretStr("drchrono"))
 
     @pytest.mark.parametrize("changed", [{"query": {}}, {"query": {"msg": ""}}, {"secure": False}])
     def test_without_a_message_or_without_tls_nothing_is_signed(self, offline: Any, changed: dict[str, Any]) -> None:

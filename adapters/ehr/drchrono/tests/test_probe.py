@@ -97,5 +97,5 @@ class TestSettings:
 
     def test_secrets_do_not_show(self) -> None:
         names = ("client_secret", "refresh_token", "webhook_secret")
-        chosen = ADAPTER.settings(client_id="c", **dict.fromkeys(names, "HIDDEN-TEXT"))
+        chosen = ADAPTER.settings(client_id="c", **dict.fromkeys(names, "HIDDEN-TEXT-OF-TESTS"))
         assert "HIDDEN" not in f"{chosen!r}{chosen}"
