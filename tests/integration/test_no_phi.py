@@ -201,11 +201,11 @@ class Run:
 
     def rows(self, query: str) -> list[Any]:
         """Rows of the gateway's database."""
-        return self._read(lambda connection: connection.fetch(query))
+        return list(self._read(lambda connection: connection.fetch(query)))
 
     def columns(self) -> dict[str, str]:
         """The text of every column that is not made for patients' values."""
-        return self._read(_columns)
+        return dict(self._read(_columns))
 
     def _read(self, read: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
         async def connected() -> Any:

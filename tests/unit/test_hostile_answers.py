@@ -14,6 +14,7 @@ import pytest
 from joserfc.jwk import ECKey, RSAKey
 
 from adapters.ehr.athenahealth.values import LAST, moment, rank
+from adapters.ehr.drchrono.practice import pages_of
 from gateway.canonical import jsonio
 from gateway.canonical.errors import MappingError, UnexpectedResponse, VendorUnavailable
 from gateway.canonical.models import NotificationRequest
@@ -163,3 +164,19 @@ def test_a_key_is_published_without_what_else_lies_in_its_jwk(kind: RSAKey | ECK
     public = SigningKey.load(jsonio.dumps(private).decode(), algorithm).public_jwk()
     assert "HIDDEN" not in str(public)
     assert set(public) <= {"kty", "n", "e", "crv", "x", "y", "kid", "alg", "use", "key_ops"}
+
+
+@pytest.mark.parametrize(
+    ("pagination", "pages"),
+    [
+        ({"pages": 3}, 3),
+        ({"pages": "3"}, 3),
+        ({"pages": "many"}, 1),
+        ({"pages": None}, 1),
+        ([], 1),
+        ("x", 1),
+        (None, 1),
+    ],
+)
+def test_a_number_of_pages_that_is_none_is_one(pagination: object, pages: int) -> None:
+    assert pages_of({"pagination": pagination}) == pages

@@ -545,3 +545,15 @@ async def test_a_file_that_vanishes_while_it_is_listed(
 
     monkeypatch.setattr(Path, "is_file", taken)
     assert await folder.names() == ["b.999"]
+
+
+async def test_a_link_in_a_folder_is_not_followed(tmp_path: Path) -> None:
+    """Whoever may write there could else have any file of this machine read, and copied to where they may read."""
+    secret, incoming = tmp_path / "secret", tmp_path / "incoming"
+    secret.write_bytes(b"of somebody else")
+    incoming.mkdir()
+    (incoming / "day.csv").symlink_to(secret)
+    drop = FolderDrop("superbills", incoming, incoming)
+    assert await drop.names() == []
+    with pytest.raises(AdapterError):
+        await drop.get("day.csv")

@@ -50,7 +50,7 @@ async def listed(
     for page in range(1, MOST_PAGES + 1):
         body = await _complete(api, operation, path, {**asked, "page": page}, pause_seconds)
         found += _objects(operation, body)
-        if page >= int((body.get("pagination") or {}).get("pages") or 1):
+        if page >= pages_of(body):
             return found
     raise UnexpectedResponse(VENDOR, operation, "the list has more pages than are read at once")
 
@@ -75,6 +75,13 @@ def _objects(operation: str, body: Any) -> list[Resource]:
     if not isinstance(found, list) or not all(isinstance(obj, dict) for obj in found):
         raise UnexpectedResponse(VENDOR, operation, "the answer is not a page of objects")
     return list(found)
+
+
+def pages_of(body: Mapping[str, Any]) -> int:
+    """How many pages a list has; 1 where it does not tell in a number."""
+    pagination = body.get("pagination")
+    told = str(pagination.get("pages")) if isinstance(pagination, dict) else ""
+    return int(told) if told.isascii() and told.isdecimal() and len(told) < 10 else 1
 
 
 def _member(operation: str, body: Any, name: str) -> Any:
