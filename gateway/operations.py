@@ -46,25 +46,41 @@ async def check_now(loaded: LoadedSettings, as_json: bool) -> int:
     async with open_gateway(loaded) as gateway:
         await gateway.session.open()
         database = [Probe("Postgres answers and is migrated", ok=True)]
-        probes = {"database": database, **await _probes(gateway), **_still_missing(loaded, gateway)}
+        probes = {"database": database, **await probes_of(gateway), **_still_missing(loaded, gateway)}
     print_probes(probes, as_json=as_json)
     return 0 if all(probe.ok for found in probes.values() for probe in found) else 1
 
 
-async def _probes(gateway: Gateway) -> dict[str, list[Probe]]:
+async def probes_of(gateway: Gateway) -> dict[str, list[Probe]]:
+    """What trying each connection has shown, by its name for people."""
     connections = gateway.connections
     probes: dict[str, list[Probe]] = {}
     for clinic, name in connections.ehr_connections():
-        probes[f"{clinic} / {name} ({connections.ehr_info(clinic, name).title})"] = await connections.ehr(
-            clinic, name
-        ).probe()
+        found = await connections.ehr(clinic, name).probe()
+        title = connections.ehr_info(clinic, name).title
+        probes[f"{clinic} / {name} ({title})"] = [*found, *await _stops(gateway, clinic, name)]
     for clinic, name in connections.billing_connections():
-        probes[f"{clinic} / {name} ({connections.billing_info(clinic, name).title})"] = await connections.billing(
-            clinic, name
-        ).probe()
+        found = await connections.billing(clinic, name).probe()
+        title = connections.billing_info(clinic, name).title
+        probes[f"{clinic} / {name} ({title})"] = [*found, *await _stops(gateway, clinic, name)]
     for clinic, place in gateway.pipeline.superbills.items():
         probes[f"{clinic} / {place.connection} (superbills)"] = await probe_superbills(place)
     return probes
+
+
+async def _stops(gateway: Gateway, clinic: str, connection: str) -> list[Probe]:
+    """A stop outlives its cause: a person takes it off."""
+    rows = await gateway.store.report("stopped", clinic)
+    return [
+        Probe(
+            "stopped",
+            ok=False,
+            detail=f"since {cell('stopped_at', row['stopped_at'])}, for {row['reason']}: nothing is read or sent",
+            remedy=f"When all else here works: `gateway resume {connection}`.",
+        )
+        for row in rows
+        if row["connection"] == connection
+    ]
 
 
 def _still_missing(loaded: LoadedSettings, gateway: Gateway) -> dict[str, list[Probe]]:
@@ -127,11 +143,11 @@ async def show_status(loaded: LoadedSettings, as_json: bool, *, encounters: bool
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(*(name.replace("_", " ") for name in rows[0]), title=title, title_justify="left")
     for row in rows:
-        table.add_row(*(_cell(name, value) for name, value in row.items()))
+        table.add_row(*(cell(name, value) for name, value in row.items()))
     return table
 
 
-def _cell(name: str, value: Any) -> str:
+def cell(name: str, value: Any) -> str:
     """As a person reads it: instants in UTC, whether they come as such or in epoch seconds."""
     if isinstance(value, float):
         if not name.endswith("_at"):

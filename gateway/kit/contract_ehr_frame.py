@@ -36,8 +36,6 @@ class EhrContractFrame:
     signs_bodies: ClassVar[bool] = False
     unknown_id: ClassVar[str] = "987654321"
     """The id of an encounter that the vendor does not have."""
-    unknown_is_withdrawn: ClassVar[bool] = False
-    """Whether such an encounter is one that was deleted; else it is held."""
 
     def can(self, capability: EhrCapability) -> bool:
         """What the fact sheet declares; override where a connection's settings take something away."""

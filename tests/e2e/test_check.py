@@ -13,9 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.canonical.audit_event import AuditEvent, Step
+from gateway.operations import probes_of
+from gateway.pipeline.receive import new_trace
+from gateway.ports.context import utc_now
 from gateway.sandbox.plan import SandboxPlan, make_sandbox
 
 Check = Callable[..., subprocess.CompletedProcess[str]]
+CLINIC = "clinic-a"
 PAIR = "demo-clinic / before the first claim from ehr to billing"
 
 
@@ -67,3 +72,16 @@ def test_a_clinic_without_a_billing_npi_does_not_start(check: Check) -> None:
     ended = check("billing_provider.npi")
     assert ended.returncode == 2
     assert "clinics.demo-clinic.billing_provider.npi: is missing." in ended.stderr
+
+
+async def test_a_connection_that_is_stopped_is_not_said_to_work(open_house: Any) -> None:
+    """Also when the cause is mended: the check would be green, and nothing would be read."""
+    house = await open_house(worker=False)
+    async with house.gateway.store.unit_of_work(CLINIC) as unit:
+        await unit.stop_connection("ehr", "credentials")
+        await unit.commit(AuditEvent(Step.CONNECTION_STOPPED, utc_now(), CLINIC, new_trace(), target="ehr"))
+    found = await probes_of(house.gateway)
+    bad = [probe for lines in found.values() for probe in lines if not probe.ok]
+    assert [(probe.what, probe.remedy) for probe in bad] == [
+        ("stopped", "When all else here works: `gateway resume ehr`.")
+    ]

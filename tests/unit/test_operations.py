@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.operations import _cell
+from gateway.operations import cell
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from gateway.operations import _cell
     ],
 )
 def test_instants_and_truths_are_told_in_words(name: str, value: Any, shown: str) -> None:
-    assert _cell(name, value) == shown
+    assert cell(name, value) == shown

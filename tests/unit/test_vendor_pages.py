@@ -108,3 +108,32 @@ def test_the_index_tells_the_delays_of_the_settings() -> None:
 def test_every_link_of_a_document_leads_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
     assert [t for t in targets if "://" not in t and not (page.parent / t).exists()] == []
+
+
+def merged(base: Any, part: Any) -> Any:
+    """The base with what a fragment says in its place."""
+    if not isinstance(base, dict) or not isinstance(part, dict):
+        return part
+    return {**base, **{name: merged(base.get(name), value) for name, value in part.items()}}
+
+
+WHOLE = next(
+    block for block in re.findall(r"```yaml\n(.*?)```", (INDEX.parents[1] / "configuration.md").read_text(), re.S)
+)
+FRAGMENTS = [
+    pytest.param(block, id=f"{page.stem}-{number}")
+    for page in [INDEX.parents[1] / "configuration.md", *sorted((INDEX.parents[1] / "how-to").glob("*.md"))]
+    for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
+]
+
+
+@pytest.mark.parametrize("block", FRAGMENTS)
+def test_every_fragment_of_a_configuration_fits_into_a_whole_one(block: str, tmp_path: Path) -> None:
+    """One that begins below the clinic is taken for the clinic's."""
+    fragment = yaml.safe_load(block.replace("settings: {...}", "settings: {}"))
+    within = (
+        fragment
+        if {"clinics", "server", "workers", "database"} & set(fragment)
+        else {"clinics": {"lakeside": fragment}}
+    )
+    assert loaded(yaml.safe_dump(merged(yaml.safe_load(WHOLE), within)), tmp_path)

@@ -39,7 +39,10 @@ class Fetcher:
         """The visit as it is now; of an open note, or one without charges, no more than shows that."""
         api, key = self._api.counting(), ref.encounter_id
         appointment = await self._appointment(api, key)
-        if appointment is None or is_gone(appointment):
+        if appointment is None:  # not withdrawn: with the consent of another practice everything would be voided
+            text_ = "the practice of this consent does not have the visit; a deleted one would still be shown"
+            raise UnexpectedResponse(VENDOR, "read:appointments", text_, code=ErrorCode.NOT_FOUND)
+        if is_gone(appointment):
             return EncounterRecord(ref, api.base_url, _tagged("Appointment", {"id": key}), (), api.requests, True)
         found = _tagged("Appointment", {**appointment, "id": key})
         if not is_locked(found):

@@ -40,7 +40,6 @@ class TestContract(EhrContract):
         RequiredElement("LineItem", "quantity", "LineItem.quantity"),
     )
     max_warm_calls = 4
-    unknown_is_withdrawn = True  # a deleted appointment and one that never was answer alike
 
     @pytest.fixture
     def simulator(self, signed: Simulator) -> Simulator:

@@ -17,6 +17,7 @@ from gateway.canonical.errors import (
     NotSignedOff,
     PermissionMissing,
     RateLimited,
+    Retry,
     UnexpectedResponse,
     VendorUnavailable,
 )
@@ -109,7 +110,10 @@ class TestGone:
         assert record.calls == 1
 
     async def test_one_that_the_practice_does_not_have(self, ehr: Any, signed: Simulator) -> None:
-        assert (await ehr.fetch_encounter(EncounterRef("99", ""))).withdrawn
+        """Held: with the consent of another practice's user everything would be voided."""
+        with pytest.raises(UnexpectedResponse) as raised:
+            await ehr.fetch_encounter(EncounterRef("99", ""))
+        assert (raised.value.code, raised.value.retry) == (ErrorCode.NOT_FOUND, Retry.NEVER)
 
     @pytest.mark.parametrize("flag", ["appt_is_break", "is_virtual_base"])
     async def test_what_is_no_visit(self, ehr: Any, signed: Simulator, flag: str) -> None:
