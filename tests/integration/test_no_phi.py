@@ -302,7 +302,7 @@ def test_no_value_of_a_patient_and_no_secret_leaves_its_place(ehr: str, tmp_path
         run.orders("sign", {"all": True})
         until(lambda: run.rows("select count(*) from encounter")[0][0] >= ENCOUNTERS, 4)
         run.command("recheck", "all")
-        until(lambda: run.ehr.spoilt > 40, 4)
+        until(lambda: run.ehr.spoilt > 40, 12)
         since = str(datetime.now(UTC).date() - timedelta(days=3))
         outputs = {
             "backfill": run.command("backfill", "--clinic", "demo-clinic", "--since", since, "--json"),
