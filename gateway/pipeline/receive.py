@@ -21,9 +21,6 @@ from gateway.ports.stores import UnitOfWork
 POLL_PAUSE = timedelta(seconds=2)
 """Between polls that notifications ask for: many of them that name nothing, forged or not, are one poll."""
 
-MOST_KEY = 300
-"""Characters of a dedupe key that are kept as they are."""
-
 
 def new_trace() -> str:
     """A W3C trace id: 32 hex digits."""
@@ -120,9 +117,8 @@ def arrival(connection: str, ref: EncounterRef, trace: str) -> Arrival:
 
 
 def _key(dedupe_key: str) -> str:
-    """A dedupe key that an index can hold, whatever version or date an EHR has put into it."""
-    key = dedupe_key.replace("\0", "")
-    return key if len(key) <= MOST_KEY else f"{key[:MOST_KEY]}#{hashlib.sha256(key.encode()).hexdigest()}"
+    """A dedupe key as the inbox holds it: versions and dates in it are the EHR's texts, and could be anything."""
+    return hashlib.sha256(dedupe_key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _received(  # noqa: PLR0917

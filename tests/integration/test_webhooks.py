@@ -145,3 +145,15 @@ async def test_an_event_with_an_endless_key_is_kept_once_like_any_other(url: str
     answers = [await send(url, path=path, body=end, method="PUT") for end in (b"a", b"a", b"b")]
     assert [answer.status_code for answer in answers] == [202, 202, 202]
     assert await count(store, "inbox") == 2
+
+
+async def test_the_inbox_holds_nothing_of_what_an_ehr_puts_into_a_version(url: str, store: PostgresStore) -> None:
+    """Versions and dates in a dedupe key are the EHR's texts."""
+    async with httpx.AsyncClient() as http:
+        sent = {"headers": {"authorization": "Bearer right"}, "content": b"Zzname 1947-11-23"}
+        for _ in range(2):
+            assert (await http.post(f"{url}/hooks/{CLINIC}/ehr", **sent)).status_code == 202
+    async with store.acquire() as connection:
+        [row] = await connection.fetch("select dedupe_key from inbox")
+    assert "Zzname" not in row["dedupe_key"]
+    assert len(row["dedupe_key"]) == 64

@@ -6,6 +6,7 @@ Source: vendor document section 3 (paging, async list endpoints).
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,6 +20,8 @@ MOST_PAGES = 400
 MOST_LOOKS = 120
 LIST_PAGE = 1000
 VERBOSE = {"verbose": "true"}
+ENDED = frozenset({"Failed", "Canceled"})
+_UUID = re.compile(r"[0-9A-Fa-f-]{1,64}")
 
 
 async def everything(api: JsonApi, operation: str, kind: str, params: Mapping[str, Any]) -> list[Resource]:
@@ -45,7 +48,7 @@ async def listed(
     """All objects of an asynchronous list: ask for it, look until it is complete, read its pages."""
     path = f"{kind}_list"
     started = await api.send_json(operation, "POST", path, dict(filters))
-    asked = {"uuid": str(_member(operation, started, "uuid")), "page_size": LIST_PAGE}
+    asked = {"uuid": _uuid(operation, started), "page_size": LIST_PAGE}
     found: list[Resource] = []
     for page in range(1, MOST_PAGES + 1):
         body = await _complete(api, operation, path, {**asked, "page": page}, pause_seconds)
@@ -64,9 +67,18 @@ async def _complete(
         if status == "Complete":
             return dict(body)
         if status != "In progress":
-            raise VendorUnavailable(VENDOR, operation, "the asynchronous list failed", vendor_code=str(status)[:20])
+            told = str(status) if status in ENDED else None
+            raise VendorUnavailable(VENDOR, operation, "the asynchronous list failed", vendor_code=told)
         await asyncio.sleep(pause_seconds)
     raise VendorUnavailable(VENDOR, operation, "the asynchronous list did not become complete in time")
+
+
+def _uuid(operation: str, started: Any) -> str:
+    """The list's id; it goes into an address, so nothing else may stand there."""
+    uuid = str(_member(operation, started, "uuid"))
+    if not _UUID.fullmatch(uuid):
+        raise UnexpectedResponse(VENDOR, operation, "the asynchronous list has no id of the form of a UUID")
+    return uuid
 
 
 def _objects(operation: str, body: Any) -> list[Resource]:
