@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 
 from gateway.canonical.errors import ConfigurationError
 from gateway.clinic_settings import ClinicSettings
-from gateway.kit.smart_key import is_safe_url
+from gateway.kit.smart_key import safe_url
 from gateway.settings_base import Strict
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -37,9 +37,7 @@ class ServerSettings(Strict):
     @classmethod
     def _private_on_the_way(cls, value: str) -> str:
         """Notifications carry a secret, and may carry a whole encounter."""
-        if value and not is_safe_url(value):
-            raise ValueError("must be an https URL (http is for this machine only)")
-        return value.rstrip("/")
+        return value and safe_url(value).rstrip("/")
 
 
 class WorkerSettings(Strict):

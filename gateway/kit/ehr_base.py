@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import date
 from typing import Any, ClassVar
 
@@ -39,19 +39,24 @@ from gateway.kit.ehr_source import Dialect
 from gateway.kit.ehr_subscribe import FhirSubscriptions
 from gateway.kit.ehr_visit import visit_of
 from gateway.kit.http import open_client
+from gateway.kit.probing import Remedies
 from gateway.kit.smart import NoTokens
 from gateway.kit.smart_tokens import published_keys, smart_tokens
 from gateway.kit.tokens import TokenRefusal, token_refusal
 from gateway.ports.context import AdapterContext, Probe
 
-_REMEDIES: Mapping[type[AdapterError], str] = {
-    CredentialsRejected: "Check client_id, key_id, algorithm, and that the EHR has this app's public key.",
-    PermissionMissing: "Ask the EHR's administrator to grant this app the scopes in `scopes`, or shorten that list.",
-    RateLimited: "Wait, then try again; lower max_connections if it comes back.",
-    UnexpectedResponse: "Check base_url: it must be the FHIR R4 base that the EHR's vendor names for this clinic.",
-}
+_REMEDIES = Remedies(
+    {
+        CredentialsRejected: "Check client_id, key_id, algorithm, and that the EHR has this app's public key.",
+        PermissionMissing: (
+            "Ask the EHR's administrator to grant this app the scopes in `scopes`, or shorten that list."
+        ),
+        RateLimited: "Wait, then try again; lower max_connections if it comes back.",
+        UnexpectedResponse: "Check base_url: it must be the FHIR R4 base that the EHR's vendor names for this clinic.",
+    },
+    otherwise="Check that base_url and token_url are right and reachable from here, then try again.",
+)
 _NO_TOKENS = "not needed: client_authentication is none"
-_TRY_AGAIN = "Check that base_url and token_url are right and reachable from here, then try again."
 
 
 class SmartFhirEhr(EhrBase):
@@ -199,12 +204,12 @@ class SmartFhirEhr(EhrBase):
 
     async def probe(self) -> list[Probe]:
         """Discovery, token, scopes, a search and subscriptions, each reported with its remedy."""
-        lines = [await self._try("discovery", self._probe_discovery)]
-        lines.append(await self._try("access token", self._probe_token))
+        lines = [await _REMEDIES.tried("discovery", self._probe_discovery)]
+        lines.append(await _REMEDIES.tried("access token", self._probe_token))
         if lines[-1].ok:
-            lines.append(await self._try("scopes", self._probe_scopes))
-            lines.append(await self._try("sign-off", self._probe_signoff))
-            lines.append(await self._try("subscriptions", self._probe_subscriptions))
+            lines.append(await _REMEDIES.tried("scopes", self._probe_scopes))
+            lines.append(await _REMEDIES.tried("sign-off", self._probe_signoff))
+            lines.append(await _REMEDIES.tried("subscriptions", self._probe_subscriptions))
             lines += await self._probe_feed()
         return lines
 
@@ -212,13 +217,6 @@ class SmartFhirEhr(EhrBase):
         """Close the network client."""
         await self.tokens.aclose()
         await self._http.aclose()
-
-    async def _try(self, what: str, attempt: Callable[[], Awaitable[Probe]]) -> Probe:
-        try:
-            return await attempt()
-        except AdapterError as problem:
-            remedy = _REMEDIES.get(type(problem), _TRY_AGAIN)
-            return Probe(what, ok=False, detail=f"{problem.code.value}: {problem.text}", remedy=remedy)
 
     async def _probe_discovery(self) -> Probe:
         if isinstance(self.tokens, NoTokens):
@@ -243,7 +241,7 @@ class SmartFhirEhr(EhrBase):
             return Probe("scopes", ok=True, detail="none are asked for: the app's registration fixes them")
         missing = self.tokens.missing_scopes()
         if missing:
-            detail, remedy = f"asked for and not granted: {' '.join(missing)}", _REMEDIES[PermissionMissing]
+            detail, remedy = f"asked for and not granted: {' '.join(missing)}", _REMEDIES.by_error[PermissionMissing]
             return Probe("scopes", ok=False, detail=detail, remedy=remedy)
         return Probe("scopes", ok=True, detail="all that were asked for are granted")
 
@@ -263,8 +261,7 @@ class SmartFhirEhr(EhrBase):
         try:
             return await self.feed.probe()
         except AdapterError as problem:
-            detail = f"{problem.code.value}: {problem.text}"
-            return [Probe("feed", ok=False, detail=detail, remedy=_REMEDIES.get(type(problem), _TRY_AGAIN))]
+            return [_REMEDIES.failed("feed", problem)]
 
     async def _probe_subscriptions(self) -> Probe:
         style = self.settings.subscription

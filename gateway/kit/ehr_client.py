@@ -23,7 +23,7 @@ from gateway.canonical.errors import (
 )
 from gateway.canonical.models import Resource
 from gateway.kit.authorized_http import AuthorizedHttp
-from gateway.kit.http import rate_limited
+from gateway.kit.http import temporary_failure
 
 FHIR_JSON = "application/fhir+json"
 MAX_PAGES = 50
@@ -212,11 +212,9 @@ class FhirClient:
 
     def refusal(self, operation: str, response: httpx.Response) -> AdapterError:
         """What an answer's status means, for one that is no success (vendor document section 8)."""
+        if temporary := temporary_failure(self.vendor, operation, response):
+            return temporary
         status = response.status_code
-        if status == 429 or (status == 503 and "retry-after" in response.headers):
-            return rate_limited(self.vendor, operation, response)
-        if status >= 500 or status in (408, 425):
-            return VendorUnavailable(self.vendor, operation, f"HTTP {status}")
         failures: dict[int, tuple[type[AdapterError], str]] = {
             401: (CredentialsRejected, "the EHR does not accept a token that it has just issued"),
             403: (PermissionMissing, "the EHR denies access; check the scopes and the tenant of this client"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,13 +116,27 @@ def retry_after_seconds(response: httpx.Response, default: float = 1.0, ceiling:
     """The `Retry-After` header in seconds (both forms of RFC 9110 section 10.2.3), bounded."""
     value = response.headers.get("retry-after", "").strip()
     try:
-        seconds = default if math.isnan(float(value)) else float(value)
+        seconds = float(value)
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError):
             seconds = default
     return min(max(seconds, 0.0), ceiling) if isfinite(seconds) else default
+
+
+def asks_to_wait(response: httpx.Response) -> bool:
+    """HTTP 429, or 503 that says for how long (RFC 6585 section 4, RFC 9110 section 15.6.4)."""
+    return response.status_code == 429 or (response.status_code == 503 and "retry-after" in response.headers)
+
+
+def temporary_failure(vendor: str, operation: str, response: httpx.Response) -> AdapterError | None:
+    """The error of an answer that says nothing of the request itself: the same one may succeed later. Else None."""
+    if asks_to_wait(response):
+        return rate_limited(vendor, operation, response)
+    if response.status_code >= 500 or response.status_code in (408, 425):
+        return VendorUnavailable(vendor, operation, f"HTTP {response.status_code}")
+    return None
 
 
 def rate_limited(vendor: str, operation: str, response: httpx.Response) -> RateLimited:

@@ -18,7 +18,7 @@ from gateway.canonical.errors import (
     VendorUnavailable,
 )
 from gateway.kit.authorized_http import AuthorizedHttp
-from gateway.kit.http import rate_limited
+from gateway.kit.http import temporary_failure
 from gateway.kit.links import joined
 
 Refusal = Callable[[str, httpx.Response], AdapterError]
@@ -86,11 +86,9 @@ class JsonApi:
 
 def by_status(vendor: str, operation: str, response: httpx.Response) -> AdapterError:
     """What an HTTP status means where a vendor's own table says nothing else."""
+    if temporary := temporary_failure(vendor, operation, response):
+        return temporary
     status = response.status_code
-    if status == 429 or (status == 503 and "retry-after" in response.headers):
-        return rate_limited(vendor, operation, response)
-    if status >= 500 or status in (408, 425):
-        return VendorUnavailable(vendor, operation, f"HTTP {status}")
     if status in (404, 410):
         text = "the EHR does not have this record"
         return UnexpectedResponse(vendor, operation, text, code=ErrorCode.NOT_FOUND, vendor_code=str(status))

@@ -1,7 +1,7 @@
 """OAuth 2.0 where SMART's signed assertion is not offered: a client secret, or a person's consent once and for all.
 
-Tokens that all workers share lie in Postgres, sealed with the client secret. Source: RFC
-6749 sections 2.3, 4.1, 4.4 and 6.
+Tokens that all workers share lie in Postgres, sealed with the client secret.
+Source: RFC 6749 sections 2.3, 4.1, 4.4 and 6.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote_plus
 
 import httpx
@@ -101,13 +101,16 @@ class _SealedTokens(CachedTokens):
 
     async def _renew(self, refused: str | None) -> AccessToken:
         held = await self.read()
-        if held is None or held.access_token == refused or not held.lasts(self._context.now()):
+        if not self._serves(held, refused):
             async with self._context.lock(self._lock_key):
                 held = await self.read()  # another worker may just have done it
-                if held is None or held.access_token == refused or not held.lasts(self._context.now()):
+                if not self._serves(held, refused):
                     held = await self._ask(held)
         left = (held.renew_at - self._context.now()).total_seconds()
         return AccessToken(held.access_token, frozenset(held.scopes), self._clock() + max(left, 0.0))
+
+    def _serves(self, held: SharedTokens | None, refused: str | None) -> TypeGuard[SharedTokens]:
+        return held is not None and held.access_token != refused and held.lasts(self._context.now())
 
     async def read(self) -> SharedTokens | None:
         """The tokens as they lie in Postgres, or None when there are none that this secret opens."""

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from gateway.kit.ehr_client import FHIR_JSON
-from gateway.kit.smart_key import is_safe_url
+from gateway.kit.smart_key import safe_url
 
 
 class ClientAuthentication(StrEnum):
@@ -58,16 +58,12 @@ class SmartAccess(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _base(cls, value: str) -> str:
-        if not is_safe_url(value):
-            raise ValueError("must be an https URL (http is for this machine only)")
-        return value.rstrip("/")
+        return safe_url(value).rstrip("/")
 
     @field_validator("token_url")
     @classmethod
     def _token(cls, value: str | None) -> str | None:
-        if value is not None and not is_safe_url(value):
-            raise ValueError("must be an https URL (http is for this machine only)")
-        return value
+        return None if value is None else safe_url(value)
 
     @model_validator(mode="after")
     def _registration(self) -> Self:

@@ -45,6 +45,13 @@ def is_safe_url(url: str) -> bool:
     return secure and valid_port and bool(parts.hostname) and "@" not in parts.netloc and not parts.fragment
 
 
+def safe_url(url: str) -> str:
+    """The URL as it is, for a setting; raises `ValueError` when secrets may not be sent to it."""
+    if not is_safe_url(url):
+        raise ValueError("must be an https URL (http is for this machine only)")
+    return url
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """A private key with its algorithm and key id. Its repr shows no key material."""

@@ -20,7 +20,7 @@ from gateway.canonical.errors import (
     UnexpectedResponse,
     VendorUnavailable,
 )
-from gateway.kit.http import rate_limited
+from gateway.kit.http import asks_to_wait, rate_limited
 from gateway.kit.smart_scopes import is_covered
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def read_token(vendor: str, response: httpx.Response, *, asked_for: Iterable[str
 def token_refusal(vendor: str, response: httpx.Response) -> AdapterError:
     """What a token endpoint's refusal means: its OAuth error where it names one, else its status."""
     status, code = response.status_code, json_object(response).get("error")
-    if status == 429 or (status == 503 and "retry-after" in response.headers):
+    if asks_to_wait(response):
         return rate_limited(vendor, "token", response)
     if isinstance(code, str) and code in _TOKEN_ERRORS:
         failure, text = _TOKEN_ERRORS[code]

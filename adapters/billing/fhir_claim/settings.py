@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from gateway.kit.smart_key import is_safe_url
+from gateway.kit.smart_key import safe_url
 
 
 class Mode(StrEnum):
@@ -88,9 +88,7 @@ class FhirClaimSettings(BaseModel):
     @field_validator("base_url", "token_url")
     @classmethod
     def _only_over_tls(cls, value: str | None) -> str | None:
-        if value is not None and not is_safe_url(value):
-            raise ValueError("must be an https URL (http is for this machine only)")
-        return value and value.rstrip("/")
+        return None if value is None else safe_url(value).rstrip("/")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

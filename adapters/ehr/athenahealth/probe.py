@@ -20,15 +20,20 @@ from gateway.canonical.subscription import SubscriptionStatus
 from gateway.kit.authorized_http import Tokens
 from gateway.kit.ehr_client import FhirClient
 from gateway.kit.ehr_vendor_settings import OwnBilling
+from gateway.kit.probing import Remedies
 from gateway.ports.context import AdapterContext, Probe
 
-_TRY_AGAIN = "Try again; if it stays so, ask athenahealth whether the API is under maintenance."
-_REMEDIES: dict[type[AdapterError], str] = {
-    CredentialsRejected: "Check client_id and its secret or key; each of preview and production has its own.",
-    PermissionMissing: "Check practice_id and host, and that the practice has granted the app these APIs and scopes.",
-    RateLimited: "Wait; set calls_per_second and calls_per_day to what athenahealth has agreed for this app.",
-    UnexpectedResponse: "Check host and practice_id.",
-}
+_REMEDIES = Remedies(
+    {
+        CredentialsRejected: "Check client_id and its secret or key; each of preview and production has its own.",
+        PermissionMissing: (
+            "Check practice_id and host, and that the practice has granted the app these APIs and scopes."
+        ),
+        RateLimited: "Wait; set calls_per_second and calls_per_day to what athenahealth has agreed for this app.",
+        UnexpectedResponse: "Check host and practice_id.",
+    },
+    otherwise="Try again; if it stays so, ask athenahealth whether the API is under maintenance.",
+)
 
 
 class Prober:
@@ -64,8 +69,7 @@ class Prober:
         try:
             ok, detail, remedy = await attempt()
         except AdapterError as problem:
-            remedy = _REMEDIES.get(type(problem), _TRY_AGAIN)
-            return Probe(what, ok=False, detail=f"{problem.code.value}: {problem.text}", remedy=remedy)
+            return _REMEDIES.failed(what, problem)
         return Probe(what, ok=ok, detail=detail, remedy=remedy)
 
     async def _token(self) -> tuple[bool, str, str]:

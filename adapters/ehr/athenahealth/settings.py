@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.kit.ehr_vendor_settings import OwnBilling, VendorSettings
-from gateway.kit.smart_key import is_safe_url
+from gateway.kit.smart_key import safe_url
 
 PRODUCTION = "https://api.platform.athenahealth.com"
 READ_SCOPES = ("athena/service/Athenanet.MDP.*", "system/Condition.read")
@@ -86,9 +86,7 @@ class AthenahealthSettings(VendorSettings):
     @field_validator("host")
     @classmethod
     def _host(cls, value: str) -> str:
-        if not is_safe_url(value):
-            raise ValueError("must be an https URL (http is for this machine only)")
-        return value.rstrip("/")
+        return safe_url(value).rstrip("/")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

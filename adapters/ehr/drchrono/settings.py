@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from gateway.canonical.models import SubmissionState
 from gateway.kit.ehr_vendor_settings import OwnBilling, VendorSettings
-from gateway.kit.smart_key import is_safe_url
+from gateway.kit.smart_key import safe_url
 
 SCOPES = ("user:read", "calendar:read", "patients:read", "clinical:read", "billing:read", "settings:read")
 SHORTEST_SECRET = 16
@@ -93,9 +93,7 @@ class DrChronoSettings(VendorSettings):
     @field_validator("base_url")
     @classmethod
     def _base(cls, value: str) -> str:
-        if not is_safe_url(value):
-            raise ValueError("must be an https URL (http is for this machine only)")
-        return value.rstrip("/")
+        return safe_url(value).rstrip("/")
 
     @field_validator("webhook_secret")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
@@ -30,7 +30,6 @@ from gateway.kit.ehr_element import calendar_date
 from gateway.kit.ehr_vendor import VendorEhr
 from gateway.kit.ehr_vendor_settings import OwnBilling
 from gateway.kit.errors import (
-    AdapterError,
     CredentialsRejected,
     NotificationRejected,
     PermissionMissing,
@@ -39,17 +38,22 @@ from gateway.kit.errors import (
 from gateway.kit.http import open_client
 from gateway.kit.json_api import JsonApi
 from gateway.kit.oauth import ClientSecretTokens, OAuthClient
+from gateway.kit.probing import Remedies
 from gateway.ports.context import AdapterContext, Probe
 
 PROCESSED = frozenset({SubmissionState.RECEIVED, SubmissionState.ACCEPTED, SubmissionState.ADJUDICATED})
 REASON_LENGTH = 200
 NO_REASON = "The claim was refused; the billing gateway's worklist tells why."
-_REMEDIES: Mapping[type[AdapterError], str] = {
-    CredentialsRejected: "Check client_id and client_secret in Elation's API credentials, and that they are active.",
-    PermissionMissing: "Give the credentials access to this practice and to what `scopes` names.",
-    UnexpectedResponse: "Check base_url: https://app.elationemr.com/api/2.0, or the address of the sandbox.",
-}
-_TRY_AGAIN = "Check that base_url is reachable from here, then try again."
+_REMEDIES = Remedies(
+    {
+        CredentialsRejected: (
+            "Check client_id and client_secret in Elation's API credentials, and that they are active."
+        ),
+        PermissionMissing: "Give the credentials access to this practice and to what `scopes` names.",
+        UnexpectedResponse: "Check base_url: https://app.elationemr.com/api/2.0, or the address of the sandbox.",
+    },
+    otherwise="Check that base_url is reachable from here, then try again.",
+)
 
 
 class ElationEhr(VendorEhr):
@@ -169,10 +173,10 @@ class ElationEhr(VendorEhr):
 
     async def probe(self) -> list[Probe]:
         """Token, bills and subscriptions, each reported with its remedy."""
-        lines = [await self._try("access token", self._probe_token)]
+        lines = [await _REMEDIES.tried("access token", self._probe_token)]
         if lines[-1].ok:
-            lines.append(await self._try("bills", self._probe_bills))
-            lines.append(await self._try("subscriptions", self._probe_subscriptions))
+            lines.append(await _REMEDIES.tried("bills", self._probe_bills))
+            lines.append(await _REMEDIES.tried("subscriptions", self._probe_subscriptions))
         return lines
 
     async def aclose(self) -> None:
@@ -208,13 +212,6 @@ class ElationEhr(VendorEhr):
         found = [entry async for entry in self.api.listed("subscriptions", {})]
         live = [entry for entry in found if entry.get("target") == endpoint and not entry.get("deleted_date")]
         return {str(entry["resource"]): entry for entry in live if entry.get("resource") in RESOURCES}
-
-    async def _try(self, what: str, attempt: Callable[[], Awaitable[Probe]]) -> Probe:
-        try:
-            return await attempt()
-        except AdapterError as problem:
-            remedy = _REMEDIES.get(type(problem), _TRY_AGAIN)
-            return Probe(what, ok=False, detail=f"{problem.code.value}: {problem.text}", remedy=remedy)
 
     async def _probe_token(self) -> Probe:
         await self._tokens.token()

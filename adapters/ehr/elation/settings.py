@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from adapters.ehr.elation.keys import public_key
 from gateway.kit.ehr_vendor_settings import OwnBilling, VendorSettings
-from gateway.kit.smart_key import is_safe_url
+from gateway.kit.smart_key import safe_url
 
 
 class ElationSettings(VendorSettings):
@@ -52,9 +52,8 @@ class ElationSettings(VendorSettings):
     @field_validator("base_url", "token_url")
     @classmethod
     def _url(cls, value: str) -> str:
-        if value and not is_safe_url(value):
-            raise ValueError("must be an https URL (http is for this machine only)")
-        return value if value.endswith("token/") else value.rstrip("/")
+        url = value and safe_url(value)
+        return url if url.endswith("token/") else url.rstrip("/")
 
     @field_validator("signing_public_keys")
     @classmethod
