@@ -153,6 +153,26 @@ def patient_values(bundle: ClaimBundle) -> set[str]:
     return values - {""}
 
 
+def member_paths(value: Any) -> list[tuple[Any, ...]]:
+    """The keys and indexes that lead to every member of a JSON value, each before what it holds."""
+    if not isinstance(value, dict | list):
+        return []
+    members = value.items() if isinstance(value, dict) else enumerate(value)
+    return [path for key, inner in members for path in ((key,), *((key, *below) for below in member_paths(inner)))]
+
+
+def leaf_names(value: Any, name: str = "") -> Iterator[str]:
+    """The element names of all values that are no object: `item[].net.value`, `notes[]`."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaf_names(inner, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaf_names(inner, f"{name}[]")
+    else:
+        yield name
+
+
 @dataclass(frozen=True, slots=True)
 class Simulator:
     """The control routes that every simulator has."""

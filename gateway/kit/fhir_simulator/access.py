@@ -10,7 +10,7 @@ from gateway.kit.fhir_simulator.scopes import Scope, narrowing
 from gateway.kit.fhir_simulator.search import SearchRefused, parse_query
 from gateway.kit.fhir_simulator.store import Stored
 from gateway.kit.fhir_simulator.token import TokenEndpoint
-from gateway.kit.simulator_http import Refused, Request, outcome, refuse, unauthorized
+from gateway.kit.simulator_http import Refused, Request, Response, outcome, refuse, unauthorized
 
 Visible = Callable[[Stored], bool]
 _JSON_FORMATS = frozenset({"json", "application/json", "application/fhir+json", "application/fhir json", "text/json"})
@@ -84,21 +84,25 @@ def _takes_json(media_range: str) -> bool:
     return media in _JSON_MEDIA and all(version in ("4.0", "4.0.1") for version in versions)
 
 
-class RateLimit:
-    """A bucket of one second's requests; unlimited when the rate is 0."""
+def _throttled() -> Response:
+    return outcome(429, "throttled", "too many requests", (("Retry-After", "1"),))
 
-    def __init__(self, per_second: float) -> None:
-        self._rate = per_second
+
+class RateLimit:
+    """A bucket of one second's requests; unlimited when the rate is 0. `refusal` is the answer to one too many."""
+
+    def __init__(self, per_second: float, refusal: Callable[[], Response] = _throttled) -> None:
+        self._rate, self._refusal = per_second, refusal
         self._left = max(per_second, 1.0)
         self._filled_at = time.monotonic()
 
     def check(self) -> None:
-        """429 with Retry-After when the second's requests are used up."""
+        """Refuse the request when the second's are used up."""
         if not self._rate:
             return
         now = time.monotonic()
         self._left = min(max(self._rate, 1.0), self._left + (now - self._filled_at) * self._rate)
         self._filled_at = now
         if self._left < 1.0:
-            raise Refused(outcome(429, "throttled", "too many requests", (("Retry-After", "1"),)))
+            raise Refused(self._refusal())
         self._left -= 1.0

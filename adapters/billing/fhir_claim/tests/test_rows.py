@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from adapters.billing.fhir_claim.payload import build
 from adapters.billing.fhir_claim.settings import FhirClaimSettings
 from gateway.canonical import jsonio
 from gateway.canonical.models import Resource
+from gateway.kit.contract_support import leaf_names
 from gateway.kit.samples import sample
 
 HERE = pathlib.Path(__file__).parent
@@ -26,18 +26,6 @@ IN_NO_BUNDLE = {
 }
 
 
-def leaves(value: Any, path: str = "") -> Iterator[str]:
-    """The paths of all values that are no object: `item[].net.value`."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            yield from leaves(member, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for element in value:
-            yield from leaves(element, f"{path}[]")
-    else:
-        yield path
-
-
 def targets(*titles: str, place: str = "") -> set[str]:
     return {f"{place}{row.target}" for title in titles for row in ADAPTER.rows[title]}
 
@@ -49,7 +37,7 @@ def unmapped(found: set[str], made: set[str]) -> set[str]:
 
 def holders(resource: Resource) -> set[str]:
     """The paths of the elements that hold a literal reference."""
-    return {path.removesuffix(".reference") for path in leaves(resource) if path.endswith(".reference")}
+    return {path.removesuffix(".reference") for path in leaf_names(resource) if path.endswith(".reference")}
 
 
 def added(sent: Resource, canonical: Resource) -> set[str]:
@@ -58,16 +46,16 @@ def added(sent: Resource, canonical: Resource) -> set[str]:
     made = targets(CLAIM) | targets(RELATED, place="related[].") if is_claim else targets(ANOTHER)
     for holder in holders(canonical):
         made |= targets(REFERENCES, place=f"{holder}.")
-    return unmapped(set(leaves(sent)) - set(leaves(canonical)), made)
+    return unmapped(set(leaf_names(sent)) - set(leaf_names(canonical)), made)
 
 
 def unknown(body: dict[str, Any], canonical: list[Resource]) -> set[str]:
     """Every member of a Bundle that no row makes and that the claim does not hold."""
     outer = {name: value for name, value in body.items() if name != "entry"}  # the list itself
-    left = unmapped(set(leaves(outer)), targets("Bundle"))
+    left = unmapped(set(leaf_names(outer)), targets("Bundle"))
     for entry, resource in zip(body["entry"], canonical, strict=True):
         around = {name: value for name, value in entry.items() if name != "resource"}
-        left |= unmapped(set(leaves(around)), targets(*ENTRY)) | added(entry["resource"], resource)
+        left |= unmapped(set(leaf_names(around)), targets(*ENTRY)) | added(entry["resource"], resource)
     return left
 
 
@@ -99,12 +87,12 @@ def test_every_row_makes_a_member_of_some_bundle(
     )
     bundles = [*(jsonio.loads(file.read_bytes()) for file in GOLDEN), created]
     entries = [entry for body in bundles for entry in body["entry"]]
-    of_claims = {path for body in bundles for path in leaves(body["entry"][0]["resource"])}
-    of_others = {path for body in bundles for entry in body["entry"][1:] for path in leaves(entry["resource"])}
-    nothing = idle("Bundle", {path for body in bundles for path in leaves(body)})
-    nothing |= idle(PARAMETERS, set(leaves(wrapped)))
+    of_claims = {path for body in bundles for path in leaf_names(body["entry"][0]["resource"])}
+    of_others = {path for body in bundles for entry in body["entry"][1:] for path in leaf_names(entry["resource"])}
+    nothing = idle("Bundle", {path for body in bundles for path in leaf_names(body)})
+    nothing |= idle(PARAMETERS, set(leaf_names(wrapped)))
     for title in ENTRY:
-        nothing |= idle(title, {path for entry in entries for path in leaves(entry)})
+        nothing |= idle(title, {path for entry in entries for path in leaf_names(entry)})
     nothing |= idle(CLAIM, of_claims) | idle(RELATED, of_claims, "related[].") | idle(ANOTHER, of_others)
     references = {path.rpartition(".")[2] for path in of_claims | of_others if path.endswith(".reference")}
     nothing |= idle(REFERENCES, references)

@@ -17,22 +17,16 @@ from adapters.billing.http_api.payload import build
 from adapters.billing.http_api.rows import rows_of
 from adapters.billing.http_api.settings import HttpApiSettings, described
 from gateway.canonical import jsonio
+from gateway.kit.contract_support import leaf_names
 from gateway.kit.samples import sample
 
 HERE = pathlib.Path(__file__).parent
 GOLDEN = sorted((HERE / "golden").glob("*.payload.json"))
 
 
-def leaves(value: Any, path: str = "") -> Iterator[str]:
-    """The paths of all values that are no object: `lines[].charge`; a list of plain values is one."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            yield from leaves(member, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for element in value:
-            yield from leaves(element, f"{path}[]")
-    else:
-        yield path.removesuffix("[]")
+def leaves(value: Any) -> Iterator[str]:
+    """The names of all values that are no object: `lines[].charge`; a list of plain values is one."""
+    return (name.removesuffix("[]") for name in leaf_names(value))
 
 
 def targets(settings: HttpApiSettings) -> set[str]:

@@ -14,6 +14,7 @@ from adapters.billing.kareo_tebra.payload import build
 from adapters.billing.kareo_tebra.settings import KareoTebraSettings
 from gateway.canonical import jsonio
 from gateway.canonical.models import Evidence, SubmissionReceipt, SubmissionState
+from gateway.kit.contract_support import leaf_names
 from gateway.kit.samples import sample, void_of
 
 GOLDEN = sorted((pathlib.Path(__file__).parent / "golden").glob("*.payload.json"))
@@ -51,16 +52,9 @@ IN_NO_SAMPLE: Mapping[str, str] = {
 IDS = requests.ResolvedIds("4", "13", "11", "12", "14")
 
 
-def leaves(value: Any, path: str = "") -> Iterator[str]:
-    """The paths of all values that are no object: `lines[].Units`."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            yield from leaves(member, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for element in value:
-            yield from leaves(element, f"{path}[]")
-    else:
-        yield path.removesuffix("[]")
+def leaves(value: Any) -> Iterator[str]:
+    """The names of all values that are no object: `lines[].Units`; a list of plain values is one."""
+    return (name.removesuffix("[]") for name in leaf_names(value))
 
 
 def targets(places: Mapping[str, str]) -> set[str]:

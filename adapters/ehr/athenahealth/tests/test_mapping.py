@@ -17,6 +17,7 @@ from gateway.canonical import codes
 from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.errors import MappingError, NotSignedOff
 from gateway.canonical.models import EncounterBundle
+from gateway.kit.contract_support import member_paths
 
 CONDITION = {
     "resourceType": "Condition",
@@ -365,18 +366,13 @@ ANYTHING = st.recursive(
 )
 
 
-def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path] * bool(path) + [leaf for key, inner in pairs for leaf in leaves(inner, (*path, key))]
-
-
 @tries(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_an_element_holds_it_is_mapped_or_refused_by_its_path(
     data: st.DataObject, visit: Any, offline: Any, recorded: Any
 ) -> None:
     changed = copy.deepcopy(visit)
-    path = data.draw(st.sampled_from([p for p in leaves(changed) if len(p) > 1]))
+    path = data.draw(st.sampled_from([p for p in member_paths(changed) if len(p) > 1]))
     value = data.draw(ANYTHING)
     owner = changed
     for key in path[:-1]:

@@ -29,7 +29,7 @@ from adapters.ehr.practice_fusion.simulator.practice import SCOPED, SERVED, as_s
 from adapters.ehr.practice_fusion.simulator.signoff import SignOff
 from adapters.ehr.practice_fusion.simulator.superbills import DRAFT, Superbills
 from gateway.canonical import jsonio
-from gateway.kit.fhir_simulator.access import authorize, check_acceptable
+from gateway.kit.fhir_simulator.access import RateLimit, authorize, check_acceptable
 from gateway.kit.fhir_simulator.export import ExportRules
 from gateway.kit.fhir_simulator.fhir import FhirApi, Paging
 from gateway.kit.fhir_simulator.load import load
@@ -133,7 +133,7 @@ class PracticeFusionSimulator(SimulatorApp):
         )
         self.granted = knobs["granted"] == "true"
         self.store, self._timer = store, None
-        self.limit = front.SecondLimit(float(knobs["rate_per_second"]) / pace if pace else 0.0)
+        self.limit = RateLimit(float(knobs["rate_per_second"]) / pace if pace else 0.0, front.too_many)
         self.tokens = TokenEndpoint(
             f"{self.base}/token", client, _ALGORITHMS, int(knobs["expires_in"]), front.TOKEN_RULES
         )

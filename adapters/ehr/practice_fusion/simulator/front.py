@@ -6,14 +6,13 @@ Source: vendors practice_fusion sections 1 (Kong), 2 (token errors) and 8 (429 w
 from __future__ import annotations
 
 import secrets
-import time
 
 import fhirkit
 
 from adapters.ehr.practice_fusion.simulator.practice import SCOPED
 from gateway.canonical import jsonio
 from gateway.kit.fhir_simulator.token_rules import TokenRules
-from gateway.kit.simulator_http import Refused, Response, plain_json
+from gateway.kit.simulator_http import Response, plain_json
 
 NOT_GRANTED = "practice has not granted access to system application"
 NO_SCOPE = "client does not have permissions to requested scope"
@@ -51,21 +50,3 @@ def token_answer(response: Response) -> Response:
     refused = jsonio.loads(response.body)
     scope = refused.get("error") == "invalid_scope"
     return unauthorized(NO_SCOPE if scope else str(refused.get("error_description", "the request is not accepted")))
-
-
-class SecondLimit:
-    """So many calls a second; unlimited when `per_second` is 0."""
-
-    def __init__(self, per_second: float) -> None:
-        self._rate, self._left, self._filled_at = per_second, max(per_second, 1.0), time.monotonic()
-
-    def check(self) -> None:
-        """Refuse the call when the second's are used up."""
-        if not self._rate:
-            return
-        now = time.monotonic()
-        self._left = min(max(self._rate, 1.0), self._left + (now - self._filled_at) * self._rate)
-        self._filled_at = now
-        if self._left < 1.0:
-            raise Refused(too_many())
-        self._left -= 1.0

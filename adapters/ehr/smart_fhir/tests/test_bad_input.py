@@ -33,7 +33,7 @@ from gateway.canonical.errors import (
 )
 from gateway.canonical.models import EncounterRecord, EncounterRef, Resource
 from gateway.canonical.validation import check_claim, check_encounter, check_source
-from gateway.kit.contract_support import simulator_running
+from gateway.kit.contract_support import member_paths, simulator_running
 from gateway.kit.ehr_signoff import SignOff, SignOffRule
 from gateway.kit.ehr_source import Dialect
 
@@ -268,11 +268,6 @@ JUNK: st.SearchStrategy[Any] = st.one_of(
 GATES = [Dialect(signoff=SignOffRule(by, url="urn:x")) for by in SignOff]
 
 
-def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(found for key, member in members for found in paths(member, (*path, key)))]
-
-
 def proofs() -> list[Resource]:
     """What the gates look at, each as it would be when the visit is signed."""
     visit = {"reference": "Encounter/enc-1"}
@@ -296,7 +291,7 @@ def test_a_good_record_spoiled_anywhere_is_refused_with_its_element_or_still_goo
     first = {**resources[0], "extension": marked, "meta": {"tag": [{"system": "urn:x", "code": "signed"}]}}
     everything: Any = copy.deepcopy([first, *resources[1:], *proofs()])
     for _ in range(data.draw(st.integers(1, 3))):
-        path = data.draw(st.sampled_from([p for p in paths(everything) if p]))
+        path = data.draw(st.sampled_from(member_paths(everything)))
         holder = everything
         for key in path[:-1]:
             holder = holder[key]

@@ -20,6 +20,7 @@ from gateway.canonical.claim_builder import build_claim
 from gateway.canonical.clinic import ClinicFacts
 from gateway.canonical.errors import MappingError
 from gateway.canonical.models import EncounterBundle, EncounterRecord, EncounterRef, Resource
+from gateway.kit.contract_support import member_paths
 
 
 def changed(record: EncounterRecord, change: Callable[[dict[str, Resource]], None]) -> EncounterRecord:
@@ -488,11 +489,6 @@ class TestOtherPatient:
         assert "another patient" in message
 
 
-def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(found for key, member in members for found in _paths(member, (*path, key)))]
-
-
 JUNK = st.sampled_from(
     [
         *(None, "", " ", "x", 0, -1, 10**400, True, Decimal("1E+900"), Decimal("0.001"), [], {}, [None], [[]], [{}]),
@@ -524,7 +520,7 @@ def test_normalize_gives_a_closed_valid_bundle_or_a_mapping_error(
     everything = [r for r in resources if sources == "claim" or r["resourceType"] != "Claim"]
     everything += [charge_item(make)] if sources == "charge_item" else []
     for _ in range(data.draw(st.integers(1, 3))):
-        path = data.draw(st.sampled_from([p for p in _paths(everything) if len(p) > 1]))
+        path = data.draw(st.sampled_from([p for p in member_paths(everything) if len(p) > 1]))
         everything = _mutated(everything, path, data.draw(JUNK), data.draw(st.booleans()))
     first = next((r for r in everything if r.get("id") == "enc-1"), everything[0])
     ref_record = EncounterRecord(

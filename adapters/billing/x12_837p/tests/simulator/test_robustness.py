@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from adapters.billing.x12_837p.simulator.account import DEFAULT_CREDENTIALS, DEFAULT_DIRECTORY, Account
 from adapters.billing.x12_837p.simulator.intake import Intake
 from adapters.billing.x12_837p.simulator.json_claims import claim_of, member_errors
+from gateway.kit.contract_support import member_paths
 
 ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.lists(st.integers()), st.just({}))
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -36,17 +37,11 @@ def test_a_damaged_file_is_answered(x12: Any, data: st.DataObject) -> None:
     assert all(answer.text.startswith("ISA") for answer in answers)
 
 
-def paths(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The places of all members."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [place for key, item in inner for place in ((*here, key), *paths(item, (*here, key)))]
-
-
 @settings(SHARED, max_examples=300)
 @given(data=st.data())
 def test_a_damaged_body_is_answered(claim_json: Any, data: st.DataObject) -> None:
     body = copy.deepcopy(claim_json)
-    for place in data.draw(st.lists(st.sampled_from(paths(claim_json)), min_size=1, max_size=3)):
+    for place in data.draw(st.lists(st.sampled_from(member_paths(claim_json)), min_size=1, max_size=3)):
         holder: Any = body
         try:
             for key in place[:-1]:
